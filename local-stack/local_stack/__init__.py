@@ -1,0 +1,1 @@
+"""The function runtime: runs anybody's SAM project in Python on one machine."""

@@ -1,0 +1,1 @@
+"""Execution environments: one process each, one invocation at a time."""

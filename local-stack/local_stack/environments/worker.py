@@ -1,0 +1,193 @@
+"""The host's side of a zygote: starts it, asks it for forks, hears of exits.
+
+The only module of the runtime that starts processes of functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from local_stack.environments.zygote import MESSAGE_BYTES_MAX
+from local_stack.errors import RuntimeFailed
+from local_stack.settings import environment_for_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+READY_TIMEOUT_S = 30.0
+FORK_TIMEOUT_S = 10.0
+
+
+class Zygote:
+    """One zygote process, for functions that share their code paths. Lives on one event loop."""
+
+    def __init__(self, *, paths: Sequence[str], preload: Sequence[str], log_path: Path) -> None:
+        self._paths = list(paths)
+        self._preload = list(preload)
+        self._log_path = log_path
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._forks: dict[int, asyncio.Future[int]] = {}
+        self._exits: dict[int, Callable[[int], None]] = {}
+        self._early_exits: dict[int, int] = {}
+        self._next_id = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's process id, while it lives."""
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still fork."""
+        return self._control is not None
+
+    async def start(self) -> None:
+        """Start the process and wait until it has preloaded. Raises `RuntimeFailed`."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        command = [sys.executable, "-P", "-m", "local_stack.environments.zygote"]
+        command += ["--fd", str(theirs.fileno())]
+        command += [word for path in self._paths for word in ("--path", path)]
+        command += [word for name in self._preload for word in ("--preload", name)]
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - returns at once
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                env=environment_for_child(),
+            )
+        theirs.close()
+        self._control = ours
+        self._ready = loop.create_future()
+        loop.add_reader(ours, self._on_message)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), READY_TIMEOUT_S)
+        except TimeoutError as error:
+            await self.stop()
+            msg = f"the zygote was not ready in {READY_TIMEOUT_S:.0f} s; see {self._log_path}"
+            raise RuntimeFailed(msg) from error
+
+    async def fork(
+        self,
+        *,
+        environment: Mapping[str, str],
+        path: Sequence[str],
+        cwd: str,
+        handler: str,
+        log_fd: int,
+        on_exit: Callable[[int], None],
+    ) -> int:
+        """Fork one environment and return its pid; `log_fd` stays the caller's to close.
+
+        `on_exit` is called once with the exit code (negative: killed by that signal).
+        """
+        if self._control is None:
+            raise RuntimeFailed("the zygote is gone")
+        self._next_id += 1
+        request: dict[str, Any] = {
+            "id": self._next_id,
+            "environment": dict(environment),
+            "path": list(path),
+            "cwd": cwd,
+            "handler": handler,
+        }
+        data = json.dumps(request).encode()
+        if len(data) > MESSAGE_BYTES_MAX:
+            raise RuntimeFailed("the function's environment is too large to start it")
+        forked = asyncio.get_running_loop().create_future()
+        self._forks[self._next_id] = forked
+        try:
+            socket.send_fds(self._control, [data], [log_fd])
+            pid = await asyncio.wait_for(forked, FORK_TIMEOUT_S)
+        except (OSError, TimeoutError) as error:
+            msg = f"the zygote did not fork: {error or 'timed out'}"
+            raise RuntimeFailed(msg) from error
+        finally:
+            self._forks.pop(request["id"], None)
+        if pid in self._early_exits:
+            on_exit(self._early_exits.pop(pid))
+        else:
+            self._exits[pid] = on_exit
+        return pid
+
+    def kill(self, pid: int, sent_signal: signal.Signals = signal.SIGKILL) -> None:
+        """Signal an environment and everything it started; a pid that is gone is ignored."""
+        if pid not in self._exits:
+            return  # already reaped: the number may belong to somebody else by now
+        try:
+            os.killpg(pid, sent_signal)
+        except ProcessLookupError:
+            # Killed between fork and setpgid: there is no group yet.
+            os.kill(pid, sent_signal)
+
+    async def stop(self) -> None:
+        """End the zygote; environments that still live die with it (PDEATHSIG)."""
+        self._close()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        await asyncio.get_running_loop().run_in_executor(None, process.wait)
+
+    def _on_message(self) -> None:
+        assert self._control is not None
+        while True:
+            try:
+                data = self._control.recv(MESSAGE_BYTES_MAX)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._close()
+                return
+            self._dispatch(json.loads(data))
+
+    def _dispatch(self, message: Mapping[str, Any]) -> None:
+        if "ready" in message:
+            assert self._ready is not None
+            self._ready.set_result(None)
+        elif "forked" in message:
+            forked = self._forks.get(message["forked"])
+            if forked is not None and not forked.done():
+                forked.set_result(message["pid"])
+            else:  # whoever asked has given up: nobody would ever end it
+                self._exits[message["pid"]] = lambda _: None
+                self.kill(message["pid"])
+        elif "exited" in message:
+            pid, status = message["exited"], message["status"]
+            on_exit = self._exits.pop(pid, None)
+            if on_exit is not None:
+                on_exit(status)
+            elif self._forks:  # died before the coroutine that forked it ran again
+                self._early_exits[pid] = status
+
+    def _close(self) -> None:
+        """The zygote is gone: so are its environments."""
+        control, self._control = self._control, None
+        if control is None:
+            return
+        asyncio.get_running_loop().remove_reader(control)
+        control.close()
+        gone = RuntimeFailed(f"the zygote ended; see {self._log_path}")
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(gone)
+        for forked in self._forks.values():
+            if not forked.done():
+                forked.set_exception(gone)
+        exits, self._exits = self._exits, {}
+        for on_exit in exits.values():
+            on_exit(-signal.SIGKILL)

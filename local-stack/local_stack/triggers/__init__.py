@@ -1,0 +1,1 @@
+"""What makes a function run: HTTP, Kafka, schedules, the Invoke API."""

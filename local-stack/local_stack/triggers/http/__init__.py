@@ -1,0 +1,1 @@
+"""HTTP API: source → event → … → outcome."""

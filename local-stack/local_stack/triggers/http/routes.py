@@ -1,0 +1,95 @@
+"""Which function answers a request: HTTP API's order, without a socket.
+
+Exact paths first, then paths with variables (the more literal segments, the better), then greedy
+`{proxy+}`, then `$default` (API Gateway developer guide, "Routes for HTTP APIs").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from local_stack.model import Function, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The function and route that a request goes to, and its path variables."""
+
+    function: Function
+    route: Route
+    path_parameters: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    segments: tuple[str, ...]
+    route: Route
+    function: Function
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """Lower is tried first: literal before variable before greedy, segment by segment."""
+        return tuple(
+            2 if s.endswith("+}") else 1 if s.startswith("{") else 0 for s in self.segments
+        )
+
+
+class Router:
+    """Matches requests to routes. Raises nothing: no match is None."""
+
+    def __init__(self, functions: Iterable[Function]) -> None:
+        self._exact: dict[tuple[str, str], Match] = {}
+        self._patterns: dict[str, list[_Pattern]] = {}
+        self._default: Match | None = None
+        for function in functions:
+            for route in function.routes:
+                self._add(function, route)
+        for patterns in self._patterns.values():
+            patterns.sort(key=lambda pattern: pattern.rank)
+
+    def match(self, method: str, path: str) -> Match | None:
+        """The route for `method` and the raw (still encoded) `path`."""
+        found = self._exact.get((method, path)) or self._exact.get(("ANY", path))
+        if found is not None:
+            return found
+        segments = path.split("/")
+        for key in (method, "ANY"):
+            for pattern in self._patterns.get(key, ()):
+                parameters = _variables(pattern.segments, segments)
+                if parameters is not None:
+                    return Match(pattern.function, pattern.route, parameters)
+        return self._default
+
+    def _add(self, function: Function, route: Route) -> None:
+        if route.path == "$default":
+            self._default = Match(function, route, None)
+        elif "{" not in route.path:
+            self._exact[route.method, route.path] = Match(function, route, None)
+        else:
+            pattern = _Pattern(tuple(route.path.split("/")), route, function)
+            self._patterns.setdefault(route.method, []).append(pattern)
+
+
+def _variables(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    values: dict[str, str] = {}
+    for index, part in enumerate(pattern):
+        if part.endswith("+}"):
+            rest = "/".join(segments[index:])
+            if not rest:
+                return None
+            values[part[1:-2]] = unquote(rest)
+            return values
+        if index >= len(segments):
+            return None
+        if part.startswith("{"):
+            if not segments[index]:
+                return None
+            values[part[1:-1]] = unquote(segments[index])
+        elif part != segments[index]:
+            return None
+    return values if len(pattern) == len(segments) else None

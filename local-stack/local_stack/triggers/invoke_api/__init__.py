@@ -1,0 +1,1 @@
+"""The Lambda API that boto3 talks to."""

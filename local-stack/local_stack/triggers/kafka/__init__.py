@@ -1,0 +1,1 @@
+"""The Kafka event source mapping: source → batch → event → … → outcome."""

@@ -1,0 +1,1 @@
+"""Schedules: expression → source → event."""
