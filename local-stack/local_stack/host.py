@@ -20,6 +20,7 @@ from urllib.parse import parse_qs
 import httpx
 import uvicorn
 import uvloop
+from typing_extensions import override
 
 from local_stack import clock
 from local_stack.environments.factory import EnvironmentFactory
@@ -45,6 +46,7 @@ _TEXT = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
 class _Server(uvicorn.Server):
     """A uvicorn server among several on one loop: the host handles signals for all of them."""
 
+    @override
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from local_stack import clock
-from local_stack.environments.environment import Environment
 from local_stack.environments.invocation import Invocation, Outcome
 from local_stack.environments.state import State
 from local_stack.errors import RuntimeFailed, Throttled
 
 if TYPE_CHECKING:
-    from local_stack.environments.environment import Owner
+    from local_stack.environments.environment import Environment, Owner
     from local_stack.environments.factory import InitializationType
     from local_stack.model import Function
     from local_stack.settings import Limits

@@ -107,13 +107,13 @@ class Zygote:
         data = json.dumps(request).encode()
         if len(data) > MESSAGE_BYTES_MAX:
             raise RuntimeFailed("the function's environment is too large to start it")
-        forked = asyncio.get_running_loop().create_future()
+        forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._forks[self._next_id] = forked
         try:
             socket.send_fds(self._control, [data], [log_fd])
             pid = await asyncio.wait_for(forked, FORK_TIMEOUT_S)
         except (OSError, TimeoutError) as error:
-            msg = f"the zygote did not fork: {error or 'timed out'}"
+            msg = f"the zygote did not fork: {type(error).__name__} {error}"
             raise RuntimeFailed(msg) from error
         finally:
             self._forks.pop(request["id"], None)

@@ -11,6 +11,7 @@ import functools
 from typing import TYPE_CHECKING, cast
 
 import httptools
+from typing_extensions import override
 
 from local_stack.environments.invocation import RESPONSE_BYTES_MAX
 from local_stack.errors import ProtocolViolation
@@ -48,10 +49,12 @@ class RuntimeApi(asyncio.Protocol):
 
     # --- asyncio.Protocol ------------------------------------------------------------------
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are asyncio.Transports in all but their class.
         self._transport = cast("asyncio.Transport", transport)
 
+    @override
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
@@ -60,6 +63,7 @@ class RuntimeApi(asyncio.Protocol):
             self._transport.write(error(400, "InvalidRequest", str(problem)))
             self._transport.close()
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
 

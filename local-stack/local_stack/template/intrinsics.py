@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_stack.errors import TemplateError
 from local_stack.model import ACCOUNT_ID, REGION, function_arn
+from local_stack.template.source import LineDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,10 +71,8 @@ class Resolver:
                 return self._handlers[name](argument, path, getattr(value, "line", 0))
             if name.startswith("Fn::"):
                 self._fail(path, getattr(value, "line", 0), f"{name} cannot be known locally")
-        # Same class, so a LineDict keeps its line for messages of whoever reads it.
-        result = type(value)()
-        if hasattr(value, "line"):
-            result.line = value.line
+        # A LineDict stays one, and keeps its line for messages of whoever reads it.
+        result = LineDict(line=getattr(value, "line", 0))
         for key, item in value.items():
             resolved = self.resolve(item, f"{path}.{key}")
             if resolved is not NO_VALUE:
@@ -138,7 +137,7 @@ class Resolver:
             return value
         if name in self._resources:
             return self._physical_id(name)
-        self._fail(path, line, f"Ref {name!r} names neither a parameter nor a resource")
+        raise self._error(path, line, f"Ref {name!r} names neither a parameter nor a resource")
 
     def _physical_id(self, logical_id: str) -> str:
         resource = self._resources[logical_id]
@@ -201,7 +200,8 @@ class Resolver:
             self._fail(path, line, f"Fn::GetAtt: no resource {logical_id!r}")
         if resource.get("Type") == _FUNCTION and attribute == "Arn":
             return function_arn(self._physical_id(logical_id))
-        self._fail(path, line, f"Fn::GetAtt {logical_id}.{attribute} cannot be known locally")
+        message = f"Fn::GetAtt {logical_id}.{attribute} cannot be known locally"
+        raise self._error(path, line, message)
 
     def _find_in_map(self, argument: Any, path: str, line: int) -> Any:
         if not isinstance(argument, list) or len(argument) != 3:
@@ -243,5 +243,8 @@ class Resolver:
         return argument[0], argument[1]
 
     def _fail(self, path: str, line: int, message: str, hint: str = "") -> NoReturn:
+        raise self._error(path, line, message, hint)
+
+    def _error(self, path: str, line: int, message: str, hint: str = "") -> TemplateError:
         where = f"{self._file_name}:{line}" if line else self._file_name
-        raise TemplateError(message, where=where, path=path, hint=hint)
+        return TemplateError(message, where=where, path=path, hint=hint)

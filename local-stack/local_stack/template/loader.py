@@ -55,7 +55,7 @@ def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> LineDict:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 _Loader.add_multi_constructor("!", _intrinsic)
 # A date such as 2012-10-17 stays the text it was: CloudFormation knows no dates.
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_str)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
 
 
 def read_yaml(path: Path) -> LineDict:

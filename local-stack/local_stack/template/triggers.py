@@ -175,11 +175,9 @@ def _function_name(
 def _position(
     source: Source, at: LineDict, path: str, value: Any
 ) -> Literal["TRIM_HORIZON", "LATEST"]:
-    if value == "LATEST":
-        return "LATEST"
-    if value in ("TRIM_HORIZON", None):
-        return "TRIM_HORIZON"
-    source.fail(at, f"{path}.StartingPosition", f"{value!r} is neither TRIM_HORIZON nor LATEST")
+    if value not in ("LATEST", "TRIM_HORIZON", None):
+        source.fail(at, f"{path}.StartingPosition", f"{value!r} is neither TRIM_HORIZON nor LATEST")
+    return "LATEST" if value == "LATEST" else "TRIM_HORIZON"
 
 
 def _refuse_unknown(
@@ -194,10 +192,10 @@ def _enabled(properties: Mapping[str, Any]) -> bool:
 
 
 def _whole(source: Source, at: LineDict, path: str, value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
+    text = str(value)
+    if not text.isdecimal():
         source.fail(at, path, f"{value!r} is not a whole number")
+    return int(text)
 
 
 def _check_json(source: Source, at: LineDict, path: str, text: Any) -> None:

@@ -76,20 +76,22 @@ class Router:
 
 
 def _variables(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    """The path variables if `segments` fit `pattern`, else None."""
+    greedy = pattern[-1].endswith("+}")
+    if len(segments) < len(pattern) or (len(segments) > len(pattern) and not greedy):
+        return None
     values: dict[str, str] = {}
     for index, part in enumerate(pattern):
+        segment = segments[index]
         if part.endswith("+}"):
-            rest = "/".join(segments[index:])
-            if not rest:
-                return None
-            values[part[1:-2]] = unquote(rest)
-            return values
-        if index >= len(segments):
+            segment, name = "/".join(segments[index:]), part[1:-2]
+        elif part.startswith("{"):
+            name = part[1:-1]
+        elif part == segment:
+            continue
+        else:
             return None
-        if part.startswith("{"):
-            if not segments[index]:
-                return None
-            values[part[1:-1]] = unquote(segments[index])
-        elif part != segments[index]:
+        if not segment:
             return None
-    return values if len(pattern) == len(segments) else None
+        values[name] = unquote(segment)
+    return values

@@ -18,6 +18,7 @@ from local_stack.triggers.http.routes import Match, Router
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
+    from local_stack.environments.invocation import Outcome
     from local_stack.invoke.invoker import Invoker
     from local_stack.model import Function
     from local_stack.settings import Limits
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 INTEGRATION_TIMEOUT_S = 30.0  # HTTP API quotas: maximum integration timeout
 PAYLOAD_BYTES_MAX = 6 * 1024 * 1024  # Lambda's synchronous limit binds before HTTP API's 10 MB
+
+
+_NAMES: dict[type[Exception], str] = {
+    Throttled: "throttled",
+    RuntimeFailed: "unavailable",
+    TimeoutError: "timed_out",
+}
 
 
 class BodyTooLarge(Exception):
@@ -91,21 +99,17 @@ class HttpGateway:
             return self._error("too_large", request_id)
         try:
             outcome = await self._invoke(match.function, payload)
-        except Throttled:
-            return self._error("throttled", request_id)
-        except RuntimeFailed:
-            return self._error("unavailable", request_id)
-        except TimeoutError:
-            return self._error("timed_out", request_id)
-        if outcome.function_error is not None:
-            return self._error("function_failed", request_id)
-        try:
-            return response_from(outcome.payload)
+            if outcome.function_error is None:
+                return response_from(outcome.payload)
+            name = "function_failed"
         except MalformedResult as problem:
             _LOGGER.warning("%s returned no HTTP response: %s", match.function.name, problem)
-            return self._error("function_failed", request_id)
+            name = "function_failed"
+        except (Throttled, RuntimeFailed, TimeoutError) as error:
+            name = _NAMES[type(error)]
+        return self._error(name, request_id)
 
-    async def _invoke(self, function: Function, payload: bytes) -> Any:
+    async def _invoke(self, function: Function, payload: bytes) -> Outcome:
         wait_s = self._limits.http_wait_seconds
         if function.timeout_s + wait_s <= INTEGRATION_TIMEOUT_S:
             # The function's own timeout fires first: no second timer on the hot path.
