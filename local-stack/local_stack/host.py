@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
-import uvicorn
 import uvloop
-from typing_extensions import override
 
 from local_stack import clock
 from local_stack.environments.factory import EnvironmentFactory
-from local_stack.errors import LocalStackError
+from local_stack.errors import LocalStackError, ServiceFailed
+from local_stack.http1 import HttpServer
 from local_stack.invoke.async_queue import AsyncQueue
 from local_stack.invoke.invoker import Invoker
 from local_stack.runtime_api.listener import listen
@@ -32,24 +30,12 @@ from local_stack.settings import Settings
 from local_stack.telemetry.metrics import Metrics, merge
 from local_stack.template.loader import load_template
 from local_stack.triggers.http.source import HttpGateway
-from local_stack.triggers.invoke_api.source import LambdaApi
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from local_stack.triggers.invoke_api.source import BODY_BYTES_MAX, LambdaApi
 
 _LOGGER = logging.getLogger(__name__)
 STOP_SECONDS = 5
 PEER_TIMEOUT_S = 0.5
 _TEXT = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn server among several on one loop: the host handles signals for all of them."""
-
-    @override
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Host:
@@ -83,16 +69,22 @@ class Host:
             stage=self._template.stage,
         )
         http_port, api_port = self._settings.host_ports(self._index)
+        api = LambdaApi(self._invoker, queue, self._control)
         servers = [
-            _server(gateway, http_port),
-            _server(LambdaApi(self._invoker, queue, self._control), api_port),
+            HttpServer(
+                gateway.handle,
+                body_bytes_max=self._settings.limits.http_body_bytes,
+                refuse=gateway.refuse,
+            ),
+            HttpServer(api.handle, body_bytes_max=BODY_BYTES_MAX, refuse=api.refuse),
         ]
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for sent_signal in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sent_signal, stop.set)
-        serving = [asyncio.create_task(server.serve()) for server in servers]
         await factory.warm_up(list(functions.values()))
+        for server, port in zip(servers, (http_port, api_port), strict=True):
+            await _listen(server, port)
         self._invoker.start()
         self._ready = True
         _LOGGER.info(
@@ -102,16 +94,11 @@ class Host:
             http_port,
             api_port,
         )
-        stopping = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
-        for server in servers:
-            server.should_exit = True
-        await asyncio.gather(*serving, return_exceptions=True)
+        await stop.wait()
+        await asyncio.gather(*(server.stop(STOP_SECONDS) for server in servers))
         await queue.close()
         await self._invoker.close()
         await factory.close()
-        for task in done - {stopping}:
-            task.result()  # a server that ended by itself says why
 
     async def _control(self, path: str, query: str) -> tuple[int, dict[str, str], bytes] | None:
         """`/_local_stack/…`: what people and the stack ask a host about itself."""
@@ -165,25 +152,14 @@ class Host:
         return response.text
 
 
-def _server(app: Any, port: int) -> _Server:
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=port,
-        http="httptools",
-        ws="none",
-        loop="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=STOP_SECONDS,
-        backlog=1024,
-    )
-    return _Server(config)
+async def _listen(server: HttpServer, port: int) -> None:
+    try:
+        await server.start(port)
+    except OSError as error:
+        msg = (
+            f"port {port} is taken ({error.strerror}); move it with [tool.local-stack.ports] hosts"
+        )
+        raise ServiceFailed(msg) from error
 
 
 def main() -> int:

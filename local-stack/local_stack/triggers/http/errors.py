@@ -9,7 +9,7 @@ import json
 from http import HTTPStatus
 from typing import Literal
 
-from local_stack.triggers.http.outcome import HttpResponse
+from local_stack.http1 import HttpResponse
 
 Style = Literal["aws", "problem"]
 RETRY_AFTER_S = 1
@@ -43,15 +43,38 @@ _ERRORS: dict[str, tuple[int, str, int, str, str]] = {
 }  # fmt: skip
 
 
+# What the server itself refuses, before there is a request: status → problem code and detail.
+_REFUSALS: dict[int, tuple[str, str]] = {
+    400: ("bad_request", "This is not an HTTP request."),
+    408: ("request_timeout", "The request was not complete in time."),
+    413: ("payload_too_large", "The body is over the limit."),
+    431: ("headers_too_large", "The request line and headers are over the limit."),
+    500: ("internal_error", "Something went wrong on our side; it has been logged."),
+    503: ("service_unavailable", "The host takes no more connections."),
+}
+
+
 def gateway_error(name: str, style: Style, request_id: str) -> HttpResponse:
     """The answer to gateway error `name` (a key of the table above)."""
     aws_status, message, status, code, detail = _ERRORS[name]
     if style == "aws":
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"apigw-requestid", request_id.encode()),
-        ]
-        return HttpResponse(aws_status, headers, json.dumps({"message": message}).encode())
+        return _aws(aws_status, message, request_id)
+    return _problem(status, code, detail, request_id)
+
+
+def server_refusal(status: int, style: Style, request_id: str) -> HttpResponse:
+    """The answer to what never became a request (a key of the second table)."""
+    if style == "aws":
+        return _aws(status, HTTPStatus(status).phrase, request_id)
+    return _problem(status, *_REFUSALS[status], request_id)
+
+
+def _aws(status: int, message: str, request_id: str) -> HttpResponse:
+    headers = [(b"content-type", b"application/json"), (b"apigw-requestid", request_id.encode())]
+    return HttpResponse(status, headers, json.dumps({"message": message}).encode())
+
+
+def _problem(status: int, code: str, detail: str, request_id: str) -> HttpResponse:
     problem = {
         "type": f"urn:problem:{code.replace('_', '-')}",
         "title": HTTPStatus(status).phrase,
@@ -61,6 +84,6 @@ def gateway_error(name: str, style: Style, request_id: str) -> HttpResponse:
         "code": code,
     }
     headers = [(b"content-type", b"application/problem+json")]
-    if status in (429, 503):
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     return HttpResponse(status, headers, json.dumps(problem).encode())

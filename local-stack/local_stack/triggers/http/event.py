@@ -8,7 +8,6 @@ list, absent optional fields omitted.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from local_stack.http1 import HttpRequest
+
 API_ID = "localstack"
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 # The types HTTP API hands over as text; everything else arrives base64-encoded.
@@ -25,23 +26,11 @@ _TEXT_TYPES = ("text/", "application/json", "application/javascript", "applicati
 _TEXT_SUFFIXES = ("+json", "+xml")
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A request as the gateway got it; `raw_path` and `raw_query` are still encoded."""
-
-    method: str
-    raw_path: str
-    raw_query: str
-    headers: Iterable[tuple[bytes, bytes]]  # names lower-case
-    body: bytes
-    source_ip: str
-    protocol: str  # HTTP/1.1
-    request_id: str
-
-
 def build_event(
     request: HttpRequest,
     *,
+    request_id: str,
+    source_ip: str,
     route_key: str,
     path_parameters: Mapping[str, str] | None,
     stage: str,
@@ -53,8 +42,8 @@ def build_event(
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": route_key,
-        "rawPath": request.raw_path,
-        "rawQueryString": request.raw_query,
+        "rawPath": request.path,
+        "rawQueryString": request.query,
         "headers": headers,
         "requestContext": {
             "accountId": ACCOUNT_ID,
@@ -63,12 +52,12 @@ def build_event(
             "domainPrefix": host.partition(".")[0] or API_ID,
             "http": {
                 "method": request.method,
-                "path": request.raw_path,
+                "path": request.path,
                 "protocol": request.protocol,
-                "sourceIp": request.source_ip,
+                "sourceIp": source_ip,
                 "userAgent": headers.get("user-agent", ""),
             },
-            "requestId": request.request_id,
+            "requestId": request_id,
             "routeKey": route_key,
             "stage": stage,
             "time": _clf_time(now),
@@ -78,8 +67,8 @@ def build_event(
     }
     if cookies:
         event["cookies"] = cookies
-    if request.raw_query:
-        event["queryStringParameters"] = _query(request.raw_query)
+    if request.query:
+        event["queryStringParameters"] = _query(request.query)
     if path_parameters:
         event["pathParameters"] = path_parameters
     if request.body:

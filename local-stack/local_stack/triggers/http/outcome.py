@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
 from typing import Any
+
+from local_stack.http1 import HttpResponse
 
 # Headers the server writes itself: two of them would contradict each other.
 _HOP_BY_HOP = frozenset(
@@ -20,15 +21,6 @@ _HOP_BY_HOP = frozenset(
 
 class MalformedResult(Exception):
     """The function returned something that is no HTTP response."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
-    """What goes back to the client."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
 
 
 def response_from(payload: bytes) -> HttpResponse:
