@@ -29,6 +29,7 @@ CONNECTIONS_MAX = 2048
 IDLE_SECONDS = 90.0  # longer than Nginx keeps its side, so that it is never us who close first
 REQUEST_SECONDS = 30.0  # a request that is not whole by then is given up
 SWEEP_SECONDS = 5.0
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -141,13 +142,17 @@ class _Connection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._since = clock.monotonic()
+        unfinished = self._headers if self._in_head else None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400)
+            pass  # refused when its headers were complete
         except httptools.HttpParserError:
             self._refuse(400)
+        if self._in_head and self._headers is unfinished:
+            self._unparsed += len(data)  # part of a header that may never end
+            if self._unparsed > HEADER_BYTES_MAX:
+                self._refuse(431)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -161,6 +166,8 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._reset()
         self._in_request = True
+        self._in_head = True
+        self._since = clock.monotonic()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -172,6 +179,11 @@ class _Connection(asyncio.Protocol):
         self._headers.append((name, value))
         if name == b"expect" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._parser.should_upgrade():  # before it is complete, so that nothing is run
+            self._refuse(400)
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -210,8 +222,8 @@ class _Connection(asyncio.Protocol):
             return
         if self._in_request and age > REQUEST_SECONDS:
             self._refuse(408)
-        elif not self._in_request and age > IDLE_SECONDS:
-            self.abort()
+        elif not self._in_request and age > IDLE_SECONDS and self._transport is not None:
+            self._transport.abort()  # also one whose client does not read its answer
 
     def close_if_idle(self) -> None:
         """Close unless a request is being answered."""
@@ -261,6 +273,8 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_size = 0
         self._head_size = 0
+        self._in_head = False
+        self._unparsed = 0
 
 
 def render(response: HttpResponse, *, head_only: bool, close: bool) -> bytes:
@@ -271,7 +285,7 @@ def render(response: HttpResponse, *, head_only: bool, close: bool) -> bytes:
         parts += (name, b": ", value, b"\r\n")
     if close:
         parts.append(b"connection: close\r\n")
-    if status == HTTPStatus.NO_CONTENT or status < HTTPStatus.OK:
+    if status in _WITHOUT_BODY:
         parts.append(b"\r\n")
         return b"".join(parts)
     parts.append(b"content-length: %d\r\n\r\n" % len(response.body))

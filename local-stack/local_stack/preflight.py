@@ -70,11 +70,10 @@ def make_folders(settings: Settings, parts: Sequence[Part]) -> None:
     """Create the stack's folders, closed to other users. Raises `SettingsError`."""
     folders = [settings.stack_dir, settings.run_dir, settings.log_dir]
     folders += [part.folder for part in parts]
+    folders.append(settings.run_dir / "nginx" / "tmp")
     try:
         for folder in folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        nginx_temp = settings.run_dir / "nginx" / "tmp"
-        nginx_temp.mkdir(exist_ok=True)
         probe = settings.run_dir / ".probe"
         probe.touch()
         probe.unlink()

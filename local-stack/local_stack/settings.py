@@ -8,6 +8,7 @@ so all of them agree.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENV_PREFIX = "LOCAL_STACK_"
+_PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")  # other braces, as in JSON, are the value's own
 
 
 class Ports(BaseModel):
@@ -157,14 +159,12 @@ class Settings(BaseModel):
         addresses = self.addresses()
         resolved: dict[str, str] = {}
         for name, value in self.parameters.items():
-            text = value
-            for key, address in addresses.items():
-                text = text.replace("{" + key + "}", address)
-            if "{" in text and "}" in text:
+            unknown = [key for key in _PLACEHOLDER.findall(value) if key not in addresses]
+            if unknown:
                 known = ", ".join("{" + key + "}" for key in addresses)
                 msg = f"[tool.local-stack.parameters] {name} = {value!r}: unknown placeholder; known are {known}"
                 raise SettingsError(msg)
-            resolved[name] = text
+            resolved[name] = _PLACEHOLDER.sub(lambda match: addresses[match[1]], value)
         return resolved
 
     def write(self) -> Path:

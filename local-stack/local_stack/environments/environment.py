@@ -97,6 +97,11 @@ class Environment:
 
     # --- the pool's side -------------------------------------------------------------------
 
+    @property
+    def occupied(self) -> bool:
+        """Whether it runs an invocation that is not answered yet."""
+        return self.state is State.BUSY and not self._answered
+
     def invoke(self, invocation: Invocation) -> None:
         """Hand over an invocation; its `done` gets the outcome. Only when READY."""
         self._move(State.BUSY)
@@ -110,6 +115,7 @@ class Environment:
             self._log.start_tail()
         self._log.line(logs.start_line(invocation.request_id))
         invocation.started = clock.monotonic()
+        invocation.deadline_ms = clock.epoch_ms() + int(self.function.timeout_s * 1000)
         self._timer = self._loop.call_later(self.function.timeout_s, self._on_timeout)
         waiting.deliver(self, invocation)
 
@@ -212,7 +218,8 @@ class Environment:
 
     def _fail(self, payload: bytes) -> None:
         if self._invocation is not None and not self._answered:
-            self._finish(self._invocation, payload, UNHANDLED, "Status: error")
+            status = "Status: error\tError Type: Runtime.ExitError"
+            self._finish(self._invocation, payload, UNHANDLED, status)
 
     def _finish(
         self, invocation: Invocation, payload: bytes, function_error: str | None, status: str

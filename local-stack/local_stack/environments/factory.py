@@ -13,7 +13,7 @@ from local_stack.environments.worker import Zygote
 from local_stack.telemetry.logs import EnvironmentLog, LogFile
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from pathlib import Path
 
     from local_stack.model import Function
@@ -88,10 +88,17 @@ class EnvironmentFactory:
             log.close()
 
     async def _zygote_for(self, function: Function) -> Zygote:
-        own = _own_copies(function, self._preload)
-        # Functions without copies of their own share a zygote; the others have one for themselves,
-        # or a built package would silently run with the stack's libraries.
-        key = tuple(_search_path(function)) if own else ()
+        """The shared zygote, or for a function with copies of its own one for itself.
+
+        Otherwise a built package would silently run with the stack's libraries. What the shared
+        one says it has imported decides: more than is named in `preload` comes along with it.
+        """
+        shared = await self._zygote(())
+        if not _own_copies(function, shared.modules):
+            return shared
+        return await self._zygote(tuple(_search_path(function)))
+
+    async def _zygote(self, key: tuple[str, ...]) -> Zygote:
         task = self._zygotes.get(key)
         if task is None or (task.done() and not _alive(task)):
             task = asyncio.create_task(self._start_zygote(key))
@@ -122,14 +129,11 @@ def _search_path(function: Function) -> list[str]:
     return [str(function.code_dir), *(str(path) for path in function.layer_paths)]
 
 
-def _own_copies(function: Function, preload: Sequence[str]) -> bool:
-    """Whether the function or a layer of it brings its own copy of something preloaded."""
-    tops = {name.partition(".")[0] for name in preload}
+def _own_copies(function: Function, imported: Collection[str]) -> bool:
+    """Whether the function or a layer of it brings its own copy of something imported already."""
     folders = [function.code_dir, *function.layer_paths]
     return any(
-        (folder / top).is_dir() or (folder / f"{top}.py").exists()
-        for folder in folders
-        for top in tops
+        entry.name.partition(".")[0] in imported for folder in folders for entry in folder.iterdir()
     )
 
 

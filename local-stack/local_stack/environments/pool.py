@@ -8,12 +8,14 @@ environment is started only if none came free by then. 0 gives AWS's behaviour.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from local_stack import clock
+from local_stack.environments.environment import STOP_GRACE_S, UNHANDLED
 from local_stack.environments.invocation import Invocation, Outcome
 from local_stack.environments.state import State
 from local_stack.errors import RuntimeFailed, Throttled
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 PROVISION_RETRY_S_MAX = 30.0
+CLOSE_WAIT_S = STOP_GRACE_S + 1.0  # by then every environment has been killed
 RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
 ACCOUNT_LIMIT = "ConcurrentInvocationLimitExceeded"
+_LIVE = frozenset({State.STARTING, State.READY, State.BUSY})
 
 
 class Starter(Protocol):
@@ -83,8 +87,11 @@ class Pool:
         self._scale_timer: asyncio.TimerHandle | None = None
         self._provision_delay_s = 0.0
         self._closed = False
+        self._empty = asyncio.Event()
         self._gauge = metrics.environments.labels(function.name)
         self._throttles = metrics.throttles.labels(function.name)
+        self._invocations = metrics.invocations.labels(function.name)
+        self._errors = metrics.errors.labels(function.name)
 
     def submit(self, invocation: Invocation, *, may_wait: bool) -> None:
         """Run `invocation` on an idle environment, or as soon as one is free.
@@ -98,17 +105,14 @@ class Pool:
         if self._closed:
             raise RuntimeFailed("the host is stopping")
         reason = self._full()
-        if reason and (not may_wait or self.limit == 0):
+        if reason and (self.limit == 0 or not (may_wait or self._one_is_coming_free())):
             self._throttles.inc()
             raise Throttled(reason)
         if len(self._waiters) >= self._limits.http_waiters + (self.limit or 0):
             self._throttles.inc()
             raise Throttled(reason or RESERVED_LIMIT)
         self._waiters.append(_Waiter(invocation, clock.monotonic()))
-        if not self.environments and not self._starting:
-            self._start_one("on-demand")
-        else:
-            self._watch_oldest()
+        self._serve_waiters()
 
     def abandon(self, invocation: Invocation) -> bool:
         """Forget a waiting invocation whose caller has given up; False if it has been taken."""
@@ -127,13 +131,15 @@ class Pool:
     def reap(self) -> None:
         """Stop environments that idled too long, keeping the provisioned ones."""
         oldest = clock.monotonic() - self._limits.environment_idle_seconds
-        keep = self.function.provisioned_concurrency
+        live = sum(1 for environment in self.environments if environment.state in _LIVE)
+        spare = live - self.function.provisioned_concurrency
         for environment in list(self._idle):
-            if len(self.environments) <= keep:
+            if spare <= 0:
                 return
             if environment.idle_since < oldest:
                 self._idle.remove(environment)
                 environment.stop()
+                spare -= 1
 
     async def close(self) -> None:
         """Refuse what waits, end every environment and wait until all are gone."""
@@ -146,6 +152,9 @@ class Pool:
             environment.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
+        if self.environments:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), CLOSE_WAIT_S)
 
     @property
     def waiting(self) -> int:
@@ -168,27 +177,31 @@ class Pool:
         """Forget it; a failed init is the answer of the caller that waited longest."""
         if init_error is not None:
             self._on_init_error(init_error)
+        if environment in self._idle:
+            self._idle.remove(environment)
         if environment not in self.environments:
             return  # it ended before `_start` was told that it had begun, and `_start` counts it
         self.environments.discard(environment)
-        if environment in self._idle:
-            self._idle.remove(environment)
         self._gauge.dec()
         self._replace(failed=init_error is not None)
 
     def _replace(self, *, failed: bool) -> None:
         self._account.used -= 1
         if self._closed:
+            if not self.environments:
+                self._empty.set()
             return
-        if self._waiters and not self.environments and not self._starting:
-            self._start_one("on-demand")
+        if self._waiters:
+            self._serve_waiters()
         self._provision_later(failed=failed)
 
     def _on_init_error(self, payload: bytes) -> None:
         while self._waiters:
             invocation = self._waiters.popleft().invocation
             if not invocation.done.done():
-                invocation.done.set_result(Outcome(invocation.request_id, payload, "Unhandled"))
+                self._invocations.inc()
+                self._errors.inc()
+                invocation.done.set_result(Outcome(invocation.request_id, payload, UNHANDLED))
                 return
 
     def _provision_later(self, *, failed: bool) -> None:
@@ -203,6 +216,22 @@ class Pool:
             self.provision()
 
     # --- scaling out -----------------------------------------------------------------------
+
+    def _serve_waiters(self) -> None:
+        """Start the first environment at once; for one more, a caller has to have waited."""
+        if not self.environments and not self._starting and not self._full():
+            self._start_one("on-demand")
+        else:
+            self._watch_oldest()
+
+    def _one_is_coming_free(self) -> bool:
+        """Whether an environment that runs nothing, but is not idle yet, is left for one caller.
+
+        One that has answered asks for its next invocation a moment later. Concurrency counts
+        invocations: who calls again as soon as it is answered is never over the limit.
+        """
+        occupied = sum(1 for environment in self.environments if environment.occupied)
+        return len(self.environments) + self._starting - occupied > len(self._waiters)
 
     def _full(self) -> str:
         """Why no environment may be added, or nothing."""
@@ -229,7 +258,8 @@ class Pool:
             and not self._full()
         ):
             self._start_one("on-demand")
-        if not self._full():
+        # At its own limit, the pool hears when that changes; of the account's limit it does not.
+        if self._full() != RESERVED_LIMIT:
             self._watch_oldest()
 
     def _start_one(self, initialization_type: InitializationType) -> None:

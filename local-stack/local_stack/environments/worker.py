@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+_LOGGER = logging.getLogger(__name__)
 READY_TIMEOUT_S = 30.0
 FORK_TIMEOUT_S = 10.0
 
@@ -40,6 +42,7 @@ class Zygote:
         self._exits: dict[int, Callable[[int], None]] = {}
         self._early_exits: dict[int, int] = {}
         self._next_id = 0
+        self.modules: frozenset[str] = frozenset()  # top-level names of what it has imported
 
     @property
     def pid(self) -> int | None:
@@ -159,6 +162,9 @@ class Zygote:
     def _dispatch(self, message: Mapping[str, Any]) -> None:
         if "ready" in message:
             assert self._ready is not None
+            self.modules = frozenset(message["modules"])
+            for name, reason in message["failed"].items():
+                _LOGGER.warning("%s cannot be preloaded: %s", name, reason)
             self._ready.set_result(None)
         elif "forked" in message:
             forked = self._forks.get(message["forked"])

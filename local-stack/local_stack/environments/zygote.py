@@ -32,6 +32,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 # What awslambdaric itself imports. None of its own modules: several read the environment when they
 # are imported, and so does its native client.
 _PRELOAD_CLIENT = ("http.client", "logging", "simplejson", "snapshot_restore_py")
+_OWN_PACKAGE = "local_stack"
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
     failed = _preload([*_PRELOAD_CLIENT, *arguments.preload])
     gc.collect()
     gc.freeze()  # what is here now is never collected, so its pages stay shared
-    control.send(json.dumps({"ready": True, "failed": failed}).encode())
+    control.send(json.dumps({"ready": True, "failed": failed, "modules": _imported()}).encode())
     _serve(control)
 
 
@@ -72,13 +73,21 @@ def _preload(modules: list[str]) -> dict[str, str]:
     return failed
 
 
+def _imported() -> list[str]:
+    """Top-level names of what is imported and not Python's own: a fork has them all."""
+    tops = {name.partition(".")[0] for name in sys.modules}
+    return sorted(tops - sys.stdlib_module_names - {_OWN_PACKAGE, "__main__"})
+
+
 def _serve(control: socket.socket) -> None:
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host
+    # Ctrl-C in a terminal, and TERM to the whole group, are for the host: it lets requests finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     poller = select.poll()
     poller.register(control, select.POLLIN)
     poller.register(wake_read, select.POLLIN)
@@ -139,13 +148,14 @@ def _become_environment(request: dict[str, Any], log_fd: int, zygote: int) -> No
         _die_with_parent()
         if os.getppid() != zygote:
             os._exit(0)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for each in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
         _redirect(log_fd)
         os.environ.clear()  # noqa: TID251 - a fork has to take on the function's environment
         os.environ.update(request["environment"])  # noqa: TID251
         time.tzset()
         sys.path[:0] = request["path"]
+        _forget_runtime()
         os.chdir(request["cwd"])
         random.seed()
         numpy_random = sys.modules.get("numpy.random")
@@ -155,13 +165,27 @@ def _become_environment(request: dict[str, Any], log_fd: int, zygote: int) -> No
         sys.argv = ["awslambdaric", request["handler"]]
         runner.main(sys.argv)
     except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else 1
+        status = _exit_status(stop)
     except BaseException as error:  # noqa: BLE001 - the fork must never return into the zygote
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _forget_runtime() -> None:
+    """A handler that imports the runtime has to fail here, as it would on AWS."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == _OWN_PACKAGE]:
+        del sys.modules[name]
+
+
+def _exit_status(stop: SystemExit) -> int:
+    """What the interpreter makes of `sys.exit(…)`: nothing is 0, a text is printed and is 1."""
+    if stop.code is None or isinstance(stop.code, int):
+        return int(stop.code or 0) & 0xFF
+    sys.stderr.write(f"{stop.code}\n")
+    return 1
 
 
 def _redirect(log_fd: int) -> None:

@@ -83,7 +83,6 @@ class Invoker:
         invocation = Invocation(
             request_id=request_id or str(uuid.uuid4()),
             payload=payload,
-            deadline_ms=clock.epoch_ms() + int(pool.function.timeout_s * 1000),
             done=self._loop.create_future(),
             trace_id=trace_id or new_trace_id(),
             client_context=client_context,

@@ -147,8 +147,8 @@ class EnvironmentLog:
             if not self._read():
                 break
         if self._partial:  # printed without a newline: it still belongs before END
-            self._emit(self._partial + b"\n")
-            self._partial = b""
+            partial, self._partial = self._partial, b""
+            self._take(partial + b"\n")
 
     def close(self) -> None:
         """The environment is gone: take the rest and close the pipe."""
@@ -160,21 +160,22 @@ class EnvironmentLog:
         os.close(self._read_fd)
 
     def _on_readable(self) -> None:
-        if not self._closed and not self._read():
+        if not self._closed and self._read() is None:
             # End of file: every holder of the write end is gone.
             self._loop.remove_reader(self._read_fd)
 
-    def _read(self) -> bool:
+    def _read(self) -> int | None:
+        """How much was taken: 0 when `drain` was here first, None at the end of the pipe."""
         if self._closed:
-            return False
+            return None
         try:
             data = os.read(self._read_fd, READ_BYTES)
         except BlockingIOError:
-            return False
+            return 0
         if not data:
-            return False
+            return None
         self._take(self._partial + data if self._partial else data)
-        return True
+        return len(data)
 
     def _take(self, data: bytes) -> None:
         end = data.rfind(b"\n") + 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_stack.model import Function
+from local_stack.template.intrinsics import text_of
 from local_stack.template.source import LineDict, Source
 from local_stack.template.triggers import read_routes
 
@@ -95,19 +96,30 @@ class _At:
     resource: LineDict
     path: str
 
-    def fail(self, what: str, message: str, hint: str = "") -> None:
+    def fail(self, what: str, message: str, hint: str = "") -> NoReturn:
         self.source.fail(self.resource, f"{self.path}.{what}", message, hint)
+
+    def mapping(self, what: str, value: Any) -> Mapping[str, Any]:
+        if value is not None and not isinstance(value, dict):
+            self.fail(what, "is a mapping")
+        return value or {}
 
 
 def read_functions(source: Source) -> dict[str, Function]:
     """Every function of the template, by name. Raises `TemplateError`."""
     layers = dict(_read_layers(source))
     functions: dict[str, Function] = {}
+    routes: dict[str, str] = {}
     for logical_id, resource in source.resources(FUNCTION):
         function = _read_function(source, logical_id, resource, layers)
+        path = f"Resources.{logical_id}"
         if function.name in functions:
-            source.fail(resource, f"Resources.{logical_id}", f"two functions named {function.name}")
+            source.fail(resource, path, f"two functions named {function.name}")
         functions[function.name] = function
+        for route in function.routes:
+            other = routes.setdefault(route.key, logical_id)
+            if other != logical_id:
+                source.fail(resource, path, f"route {route.key!r} is {other}'s already")
     return functions
 
 
@@ -143,8 +155,8 @@ def _read_function(
     at = _At(source, resource, f"Resources.{logical_id}.Properties")
     merged = _with_globals(source.globals("Function"), source.properties(logical_id, resource))
     _check_known(at, merged)
-    events = merged.pop("Events", LineDict())
-    layer_refs = merged.pop("Layers", [])
+    events = at.mapping("Events", merged.pop("Events", None))
+    layer_refs = merged.pop("Layers", None) or []
     properties = source.resolve(
         {key: value for key, value in merged.items() if key in _HONOURED}, at.path
     )
@@ -216,27 +228,30 @@ def _code_dir(at: _At, properties: Mapping[str, Any]) -> Path:
 
 
 def _layer_paths(at: _At, references: Any, layers: Mapping[str, Path]) -> list[Path]:
+    if not isinstance(references, list):
+        at.fail("Layers", "is a list")
     paths = []
     for reference in references:
         logical_id = reference.get("Ref") if isinstance(reference, dict) else None
-        if logical_id not in layers:
+        if not isinstance(logical_id, str) or logical_id not in layers:
             at.fail("Layers", f"{reference!r} is not a layer of this template", "use !Ref")
-        paths.append(layers[str(logical_id)])
+        paths.append(layers[logical_id])
     return paths
 
 
 def _variables(at: _At, properties: Mapping[str, Any]) -> dict[str, str]:
-    raw = (properties.get("Environment") or {}).get("Variables") or {}
+    environment = at.mapping("Environment", properties.get("Environment"))
+    raw = at.mapping("Environment.Variables", environment.get("Variables"))
     variables: dict[str, str] = {}
     for name, value in raw.items():
         where = f"Environment.Variables.{name}"
         if name in RESERVED_VARIABLES:
             at.fail(where, "Lambda sets this variable itself")
-        if not _VARIABLE.fullmatch(name):
+        if not _VARIABLE.fullmatch(str(name)):
             at.fail(where, "a name starts with a letter and has letters, digits and _ only")
         if isinstance(value, dict | list) or value is None:
             at.fail(where, "is a text")
-        variables[name] = str(value).lower() if isinstance(value, bool) else str(value)
+        variables[name] = text_of(value)
     size = sum(len(name.encode()) + len(value.encode()) for name, value in variables.items())
     if size > VARIABLES_BYTES_MAX:
         at.fail("Environment", f"{size} bytes of variables; Lambda takes {VARIABLES_BYTES_MAX}")
@@ -244,7 +259,8 @@ def _variables(at: _At, properties: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _provisioned(at: _At, properties: Mapping[str, Any]) -> int:
-    config = properties.get("ProvisionedConcurrencyConfig") or {}
+    name = "ProvisionedConcurrencyConfig"
+    config = at.mapping(name, properties.get(name))
     return _integer(at, config, "ProvisionedConcurrentExecutions", 0, 0, 10_000)
 
 
@@ -252,10 +268,7 @@ def _integer(
     at: _At, properties: Mapping[str, Any], name: str, default: int, low: int, high: int
 ) -> int:
     value = properties.get(name, default)
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = low - 1
-    if not low <= number <= high:
+    text = str(value)
+    if not text.isdecimal() or not low <= int(text) <= high:
         at.fail(name, f"{value!r} is not a whole number from {low} to {high}")
-    return number
+    return int(text)

@@ -26,6 +26,7 @@ PSEUDO = {
     "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/local-stack/0",
 }
 NO_VALUE = object()
+_SSM_VALUE = "AWS::SSM::Parameter::Value"  # the template names where the value is, not the value
 _SUB = re.compile(r"\$\{(!?)([^}]*)\}")
 _FUNCTION = "AWS::Serverless::Function"
 
@@ -41,6 +42,7 @@ class Resolver:
         self._file_name = file_name
         self._parameters = self._read_parameters(overrides)
         self._conditions: dict[str, bool] = {}
+        self._deciding: list[str] = []  # conditions that are being worked out, for cycles
         self._handlers: dict[str, Callable[[Any, str, int], Any]] = {
             "Ref": self._ref,
             "Fn::Sub": self._sub,
@@ -81,11 +83,18 @@ class Resolver:
 
     def condition(self, name: str) -> bool:
         """Whether the named condition of the template holds."""
+        path = f"Conditions.{name}"
+        if not isinstance(name, str):
+            self._fail("Conditions", getattr(name, "line", 0), "a condition is a name")
         if name not in self._conditions:
             conditions = self._document.get("Conditions") or {}
             if name not in conditions:
-                self._fail(f"Conditions.{name}", 0, "no such condition")
-            self._conditions[name] = self._truth(conditions[name], f"Conditions.{name}")
+                self._fail(path, 0, "no such condition")
+            if name in self._deciding:
+                self._fail(path, getattr(conditions[name], "line", 0), "it depends on itself")
+            self._deciding.append(name)
+            self._conditions[name] = self._truth(conditions[name], path)
+            self._deciding.pop()
         return self._conditions[name]
 
     def _read_parameters(self, overrides: Mapping[str, str]) -> dict[str, Any]:
@@ -97,10 +106,11 @@ class Resolver:
         values: dict[str, Any] = {}
         for name, parameter in declared.items():
             path, line = f"Parameters.{name}", getattr(parameter, "line", 0)
-            if name not in overrides and "Default" not in parameter:
+            is_elsewhere = str(parameter.get("Type", "")).startswith(_SSM_VALUE)
+            if name not in overrides and ("Default" not in parameter or is_elsewhere):
                 values[name] = NO_VALUE  # an error where it is used, not where it is declared
                 continue
-            value = str(overrides.get(name, parameter.get("Default")))
+            value = text_of(overrides.get(name, parameter.get("Default")))
             self._check_parameter(parameter, value, path, line)
             is_list = str(parameter.get("Type", "")).startswith(("CommaDelimitedList", "List<"))
             values[name] = [item.strip() for item in value.split(",")] if is_list else value
@@ -108,7 +118,7 @@ class Resolver:
 
     def _check_parameter(self, parameter: Any, value: str, path: str, line: int) -> None:
         allowed = parameter.get("AllowedValues")
-        if allowed is not None and value not in [str(item) for item in allowed]:
+        if allowed is not None and value not in [text_of(item) for item in allowed]:
             self._fail(path, line, f"{value!r} is not one of {allowed}")
         pattern = parameter.get("AllowedPattern")
         if pattern is not None and not re.fullmatch(pattern, value):
@@ -125,6 +135,8 @@ class Resolver:
             self._fail(path, line, f"{value} is above MaxValue {parameter['MaxValue']}")
 
     def _ref(self, name: Any, path: str, line: int) -> Any:
+        if not isinstance(name, str):
+            self._fail(path, line, "Ref takes a name")
         if name == "AWS::NoValue":
             return NO_VALUE
         if name in PSEUDO:
@@ -161,10 +173,10 @@ class Resolver:
             if literal:
                 return "${" + name + "}"
             if name in local:
-                return str(self.resolve(local[name], path))
+                return text_of(self.resolve(local[name], path))
             if "." in name and name not in PSEUDO:
-                return str(self._get_att(name.split(".", 1), path, line))
-            return str(self._ref(name, path, line))
+                return self._get_att(name.split(".", 1), path, line)
+            return text_of(self._ref(name, path, line))
 
         return _SUB.sub(replace, text)
 
@@ -173,19 +185,23 @@ class Resolver:
         resolved = self.resolve(items, path)
         if not isinstance(resolved, list):
             self._fail(path, line, "Fn::Join joins a list")
-        return str(separator).join(str(item) for item in resolved)
+        return str(separator).join(text_of(item) for item in resolved)
 
     def _split(self, argument: Any, path: str, line: int) -> list[str]:
         separator, text = self._pair(argument, path, line, "Fn::Split")
-        return str(self.resolve(text, path)).split(str(separator))
+        if not isinstance(separator, str) or not separator:
+            self._fail(path, line, "Fn::Split splits at a text")
+        return text_of(self.resolve(text, path)).split(separator)
 
     def _select(self, argument: Any, path: str, line: int) -> Any:
         index, items = self._pair(argument, path, line, "Fn::Select")
         resolved = self.resolve(items, path)
-        position = int(self.resolve(index, path))
-        if not isinstance(resolved, list) or not 0 <= position < len(resolved):
+        position = text_of(self.resolve(index, path))
+        if not isinstance(resolved, list) or not position.isdecimal():
+            self._fail(path, line, "Fn::Select takes a whole number and a list")
+        if int(position) >= len(resolved):
             self._fail(path, line, f"Fn::Select: no item {position}")
-        return resolved[position]
+        return resolved[int(position)]
 
     def _if(self, argument: Any, path: str, line: int) -> Any:
         if not isinstance(argument, list) or len(argument) != 3:
@@ -195,7 +211,7 @@ class Resolver:
 
     def _get_att(self, argument: Any, path: str, line: int) -> str:
         logical_id, attribute = self._pair(argument, path, line, "Fn::GetAtt")
-        resource = self._resources.get(logical_id)
+        resource = self._resources.get(str(logical_id))
         if resource is None:
             self._fail(path, line, f"Fn::GetAtt: no resource {logical_id!r}")
         if resource.get("Type") == _FUNCTION and attribute == "Arn":
@@ -208,26 +224,34 @@ class Resolver:
             self._fail(path, line, "Fn::FindInMap takes a map and two keys")
         found: Any = self._document.get("Mappings") or {}
         for key in self.resolve(argument, path):
-            if not isinstance(found, dict) or key not in found:
+            if not isinstance(found, dict) or not isinstance(key, str) or key not in found:
                 self._fail(path, line, f"Fn::FindInMap: no key {key!r}")
             found = found[key]
         return found
 
     def _base64(self, argument: Any, path: str, line: int) -> str:
-        return base64.b64encode(str(self.resolve(argument, path)).encode()).decode()
+        return base64.b64encode(text_of(self.resolve(argument, path)).encode()).decode()
 
     def _equals(self, argument: Any, path: str, line: int) -> bool:
         left, right = self._pair(argument, path, line, "Fn::Equals")
-        return str(self.resolve(left, path)) == str(self.resolve(right, path))
+        return text_of(self.resolve(left, path)) == text_of(self.resolve(right, path))
 
     def _and(self, argument: Any, path: str, line: int) -> bool:
-        return all(self._truth(item, path) for item in argument)
+        return all(self._truths(argument, path, line))
 
     def _or(self, argument: Any, path: str, line: int) -> bool:
-        return any(self._truth(item, path) for item in argument)
+        return any(self._truths(argument, path, line))
 
     def _not(self, argument: Any, path: str, line: int) -> bool:
-        return not self._truth(argument[0], path)
+        truths = self._truths(argument, path, line)
+        if len(truths) != 1:
+            self._fail(path, line, "Fn::Not takes a list of one condition")
+        return not truths[0]
+
+    def _truths(self, argument: Any, path: str, line: int) -> list[bool]:
+        if not isinstance(argument, list):
+            self._fail(path, line, "this function takes a list of conditions")
+        return [self._truth(item, path) for item in argument]
 
     def _truth(self, value: Any, path: str) -> bool:
         if isinstance(value, dict) and set(value) == {"Condition"}:
@@ -248,3 +272,8 @@ class Resolver:
     def _error(self, path: str, line: int, message: str, hint: str = "") -> TemplateError:
         where = f"{self._file_name}:{line}" if line else self._file_name
         return TemplateError(message, where=where, path=path, hint=hint)
+
+
+def text_of(value: Any) -> str:
+    """A scalar as CloudFormation's text: it writes truth values in lower case."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -27,8 +27,10 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> LineDict:
     result = LineDict(line=node.start_mark.line + 1)
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
+        line = key_node.start_mark.line + 1
+        if isinstance(key, dict | list):
+            raise TemplateError("a key is a text", where=f"{loader.name}:{line}")
         if key in result:
-            line = key_node.start_mark.line + 1
             msg = f"duplicate key {key!r}"
             raise TemplateError(msg, where=f"{loader.name}:{line}")
         result[key] = loader.construct_object(value_node, deep=True)
@@ -65,17 +67,41 @@ def read_yaml(path: Path) -> LineDict:
     except OSError as error:
         msg = f"cannot read the template: {error.strerror}"
         raise TemplateError(msg, where=str(path), hint="name it with --template") from error
+    except UnicodeDecodeError as error:
+        raise TemplateError("the template is not UTF-8", where=str(path)) from error
     loader = _Loader(text)
     loader.name = path.name
     try:
         document = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = error.problem or "it is no YAML"
+        raise TemplateError(problem, where=f"{path.name}:{line}") from error
     except yaml.YAMLError as error:
         raise TemplateError(str(error), where=path.name) from error
     finally:
         loader.dispose()
     if not isinstance(document, LineDict) or not isinstance(document.get("Resources"), dict):
         raise TemplateError("a template has a mapping of Resources", where=f"{path.name}:1")
+    _check_sections(path, document)
     return document
+
+
+def _check_sections(path: Path, document: LineDict) -> None:
+    """Sections map names to mappings; a condition may be anything that is true or false."""
+    for section in ("Parameters", "Mappings", "Conditions", "Globals", "Resources"):
+        items = document.get(section)
+        if items is None:
+            continue
+        if not isinstance(items, LineDict):
+            raise TemplateError("not a mapping", where=f"{path.name}:{document.line}", path=section)
+        for name, item in items.items():
+            if not isinstance(name, str) or not isinstance(item, LineDict | None):
+                where = f"{path.name}:{items.line}"
+                raise TemplateError("not a mapping", where=where, path=f"{section}.{name}")
+            if item is None and section != "Globals":
+                where = f"{path.name}:{items.line}"
+                raise TemplateError("it is empty", where=where, path=f"{section}.{name}")
 
 
 def load_template(path: Path, overrides: Mapping[str, str]) -> Template:

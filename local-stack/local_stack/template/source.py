@@ -48,8 +48,7 @@ class Source:
 
     def globals(self, kind: str) -> LineDict:
         """What `Globals` says for `kind` (`Function`, `HttpApi`, …)."""
-        found = (self.document.get("Globals") or {}).get(kind) or LineDict()
-        assert isinstance(found, LineDict)
+        found: LineDict = (self.document.get("Globals") or {}).get(kind) or LineDict()
         return found
 
     def resolve(self, value: Any, path: str) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
+from http import HTTPStatus
 from typing import Any
 
 from local_stack.http1 import HttpResponse
@@ -17,6 +19,8 @@ from local_stack.http1 import HttpResponse
 _HOP_BY_HOP = frozenset(
     {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade", "date"}
 )
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token of RFC 9110
+_WITHOUT_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 class MalformedResult(Exception):
@@ -27,13 +31,14 @@ def response_from(payload: bytes) -> HttpResponse:
     """The response that a function's result stands for. Raises `MalformedResult`."""
     try:
         result = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = "the result is not JSON"
         raise MalformedResult(msg) from error
     if not isinstance(result, dict) or "statusCode" not in result:
-        body = result.encode() if isinstance(result, str) else payload
+        body = _encoded(result, "the body") if isinstance(result, str) else payload
         return HttpResponse(200, [(b"content-type", b"application/json")], body)
-    return HttpResponse(_status(result["statusCode"]), _headers(result), _body(result))
+    status, headers, body = _status(result["statusCode"]), _headers(result), _body(result)
+    return HttpResponse(status, headers, b"" if status in _WITHOUT_BODY else body)
 
 
 def _status(value: Any) -> int:
@@ -42,7 +47,7 @@ def _status(value: Any) -> int:
     except (TypeError, ValueError) as error:
         msg = f"statusCode {value!r} is not a number"
         raise MalformedResult(msg) from error
-    if not 100 <= status <= 599:
+    if not 200 <= status <= 599:  # 1xx would leave the client waiting for the real answer
         msg = f"statusCode {status} is not a status"
         raise MalformedResult(msg)
     return status
@@ -57,9 +62,12 @@ def _headers(result: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
     for name, value in raw.items():
         lower = str(name).lower()
+        if not _HEADER_NAME.fullmatch(lower):
+            msg = f"{name!r} is no header name"
+            raise MalformedResult(msg)
         if lower not in _HOP_BY_HOP:
-            headers.append((_token(lower), _token(_header_text(value))))
-    headers += [(b"set-cookie", _token(str(cookie))) for cookie in cookies]
+            headers.append((lower.encode("ascii"), _header_value(_header_text(value))))
+    headers += [(b"set-cookie", _header_value(str(cookie))) for cookie in cookies]
     if not any(name == b"content-type" for name, _ in headers):
         headers.append((b"content-type", b"text/plain;charset=UTF-8"))
     return headers
@@ -69,11 +77,19 @@ def _header_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _token(text: str) -> bytes:
+def _header_value(text: str) -> bytes:
     if "\r" in text or "\n" in text or "\0" in text:
         msg = "a header has a line break in it"
         raise MalformedResult(msg)
-    return text.encode("utf-8")
+    return _encoded(text, "a header")
+
+
+def _encoded(text: str, what: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        msg = f"{what} is no text"
+        raise MalformedResult(msg) from error
 
 
 def _body(result: dict[str, Any]) -> bytes:
@@ -82,11 +98,7 @@ def _body(result: dict[str, Any]) -> bytes:
         return b""
     text = body if isinstance(body, str) else json.dumps(body)
     if not result.get("isBase64Encoded"):
-        try:
-            return text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            msg = "the body is no text"
-            raise MalformedResult(msg) from error
+        return _encoded(text, "the body")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

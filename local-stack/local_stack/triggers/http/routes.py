@@ -32,11 +32,13 @@ class _Pattern:
     function: Function
 
     @property
-    def rank(self) -> tuple[int, ...]:
-        """Lower is tried first: literal before variable before greedy, segment by segment."""
-        return tuple(
-            2 if s.endswith("+}") else 1 if s.startswith("{") else 0 for s in self.segments
-        )
+    def rank(self) -> tuple[tuple[int, ...], bool]:
+        """Lower is tried first: literal before variable before greedy, segment by segment.
+
+        Of equal paths the one that names the method comes before `ANY`.
+        """
+        kinds = (2 if s.endswith("+}") else 1 if s.startswith("{") else 0 for s in self.segments)
+        return tuple(kinds), self.route.method == "ANY"
 
 
 class Router:
@@ -44,13 +46,12 @@ class Router:
 
     def __init__(self, functions: Iterable[Function]) -> None:
         self._exact: dict[tuple[str, str], Match] = {}
-        self._patterns: dict[str, list[_Pattern]] = {}
+        self._patterns: list[_Pattern] = []
         self._default: Match | None = None
         for function in functions:
             for route in function.routes:
                 self._add(function, route)
-        for patterns in self._patterns.values():
-            patterns.sort(key=lambda pattern: pattern.rank)
+        self._patterns.sort(key=lambda pattern: pattern.rank)
 
     def match(self, method: str, path: str) -> Match | None:
         """The route for `method` and the raw (still encoded) `path`."""
@@ -58,11 +59,12 @@ class Router:
         if found is not None:
             return found
         segments = path.split("/")
-        for key in (method, "ANY"):
-            for pattern in self._patterns.get(key, ()):
-                parameters = _variables(pattern.segments, segments)
-                if parameters is not None:
-                    return Match(pattern.function, pattern.route, parameters)
+        for pattern in self._patterns:
+            if pattern.route.method not in (method, "ANY"):
+                continue
+            parameters = _variables(pattern.segments, segments)
+            if parameters is not None:
+                return Match(pattern.function, pattern.route, parameters)
         return self._default
 
     def _add(self, function: Function, route: Route) -> None:
@@ -71,8 +73,7 @@ class Router:
         elif "{" not in route.path:
             self._exact[route.method, route.path] = Match(function, route, None)
         else:
-            pattern = _Pattern(tuple(route.path.split("/")), route, function)
-            self._patterns.setdefault(route.method, []).append(pattern)
+            self._patterns.append(_Pattern(tuple(route.path.split("/")), route, function))
 
 
 def _variables(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:

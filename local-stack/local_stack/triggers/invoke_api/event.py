@@ -89,8 +89,13 @@ def _checked_payload(body: bytes) -> bytes:
     if not body:
         return b"{}"  # as Lambda hands an empty payload over
     try:
-        json.loads(body)
+        json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         msg = f"Could not parse request body into json: Could not parse payload into json: {error}"
         raise InvalidPayload(msg) from error
     return body
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS wallet_transactions;
+DROP TABLE IF EXISTS bets;

@@ -1,0 +1,5 @@
+"""A module that the other function has too."""
+
+from __future__ import annotations
+
+NAME = "first"

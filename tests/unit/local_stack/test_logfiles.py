@@ -1,0 +1,72 @@
+"""Reading logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local_stack import logfiles
+from local_stack.errors import LocalStackError
+from local_stack.settings import Settings
+from local_stack.stack import tail
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    folder = tmp_path / "logs" / "functions"
+    folder.mkdir(parents=True)
+    (folder / "PlaceBet.log").write_text("START\nEND\n")
+    (folder.parent / "nginx.log").write_text("ready\n")
+    return Settings(project_dir=tmp_path, stack_dir=tmp_path)
+
+
+def test_logs_of_parts_and_functions_are_found_by_name(settings: Settings) -> None:
+    assert set(logfiles.logs_of(settings, None)) == {"nginx", "PlaceBet"}
+    assert set(logfiles.logs_of(settings, "PlaceBet")) == {"PlaceBet"}
+
+
+def test_an_unknown_name_tells_the_known_ones(settings: Settings) -> None:
+    with pytest.raises(LocalStackError, match="nginx, PlaceBet"):
+        logfiles.logs_of(settings, "placebet")
+
+
+def test_one_log_is_shown_as_it_is_and_several_with_their_names(settings: Settings) -> None:
+    lines: list[str] = []
+    logfiles.show(logfiles.logs_of(settings, "PlaceBet"), 1, lines.append)
+    logfiles.show(logfiles.logs_of(settings, None), 1, lines.append)
+
+    assert lines == ["END", "nginx | ready", "PlaceBet | END"]
+
+
+def test_a_follower_sees_finished_lines_once_and_goes_through_a_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "part.log"
+    path.write_text("old\n")
+    follower = logfiles.Follower(path)
+    seen = [follower.read()]
+    with path.open("a") as file:
+        file.write("one\ntw")
+    seen.append(follower.read())
+    with path.open("a") as file:
+        file.write("o\n")
+    seen.append(follower.read())
+    path.rename(tmp_path / "part.log.1")
+    seen.append(follower.read())
+    path.write_text("new\n")
+    seen.append(follower.read())
+
+    assert seen == [[], ["one"], ["two"], [], ["new"]]
+
+
+def test_the_tail_of_a_missing_log_says_so(tmp_path: Path) -> None:
+    assert tail(tmp_path / "none.log", 5) == "(it is empty)"
+
+
+def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("".join(f"{number}\n" for number in range(100)))
+
+    assert tail(path, 2) == "98\n99"
