@@ -18,9 +18,9 @@ INSERT_HEAD_BYTES_MAX = 256 * 1024
 # Anything that is not closed goes on to the end: the engine will say so, and looking stays linear.
 _COMMENT = rb"--[^\n]*|\#[\ !][^\n]*|/\*.*?(?:\*/|\Z)"
 _QUOTED = (
-    rb"'(?:[^'\\]++|\\.|'')*+(?:'|\Z)"
-    rb'|"(?:[^"\\]++|\\.|"")*+(?:"|\Z)'
-    rb"|`(?:[^`\\]++|\\.|``)*+(?:`|\Z)"
+    rb"'(?:[^'\\]++|\\.?|'')*+(?:'|\Z)"
+    rb'|"(?:[^"\\]++|\\.?|"")*+(?:"|\Z)'
+    rb"|`(?:[^`\\]++|\\.?|``)*+(?:`|\Z)"
     rb"|(?<![\w$])\$(?P<heredoc>\w*)\$.*?(?:\$(?P=heredoc)\$|\Z)"
 )
 _TOKEN = re.compile(
