@@ -4,10 +4,9 @@ Bets need PostgreSQL alone. Without Kafka or ClickHouse the platform is *degrade
 analytics wait. Each probe keeps its connection, so a check costs three short questions.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from functools import cache, partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from shared import clock
 from shared.betting.model import Answer
@@ -16,6 +15,9 @@ from shared.kafka import Knocker
 from shared.observability import logger
 from shared.postgres import connection
 from shared.side_by_side import SideBySide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROBE_TIMEOUT_S = 1.0
 

@@ -12,7 +12,7 @@ import pytest
 
 from shared.betting.events import BET_EVENTS_TOPIC, REQUEST_ID_HEADER, decode_bet_event
 from tests.support.load_function import HttpAnswer, http_caller
-from tests.support.postgres import BettingDatabase, Forked, in_processes
+from tests.support.postgres import BettingDatabase, Forked, behind_one_lock, in_processes
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def test_of_50_bets_on_a_wallet_for_10_exactly_10_are_accepted(
     call: Callable[..., HttpAnswer], database: BettingDatabase
 ) -> None:
     user = database.new_user("100.00")
-    answers = in_processes(50, lambda _: place(call, bet(user, 10)))
+    answers = behind_one_lock(database, user, 50, lambda _: place(call, bet(user, 10)))
     accepted = [answer for answer in answers if answer.status == 200]
     refused = [answer for answer in answers if answer.status == 409]
     assert (len(accepted), len(refused)) == (10, 40)
@@ -281,7 +281,9 @@ def test_every_refusal_tells_the_balance_it_was_refused_on(
 ) -> None:
     user = database.new_user("100.00")
     # Of bets of 7 and 30, those of 30 are refused while there still is money: on what, exactly?
-    answers = in_processes(50, lambda n: (n, place(call, bet(user, 30 if n % 2 else 7))))
+    answers = behind_one_lock(
+        database, user, 50, lambda n: (n, place(call, bet(user, 30 if n % 2 else 7)))
+    )
     balances = {
         row[0]
         for row in database.query(
@@ -308,6 +310,12 @@ def test_a_refusal_after_waiting_tells_the_present_balance(
     user = database.new_user("10.00")
     with psycopg.connect(database.url) as winner:
         winner.execute("UPDATE wallets SET balance = balance - 4 WHERE user_id = %s", [user])
+        winner.execute(
+            "INSERT INTO wallet_transactions"
+            " (user_id, type, amount, balance_before, balance_after)"
+            " VALUES (%s, 'withdrawal', 4, 10, 6)",
+            [user],
+        )
         loser = Forked(lambda: place(call, bet(user, 8)))
         wait_until(
             lambda: database.query("SELECT 1 FROM pg_locks WHERE NOT granted"),
@@ -331,6 +339,15 @@ def test_no_bet_slips_past_a_closing(
         )
     assert late.result().json["code"] == "game_not_open"
     assert database.bet_count(user) == 0
+
+
+def test_bets_of_many_users_at_once_are_all_accepted(
+    call: Callable[..., HttpAnswer], database: BettingDatabase
+) -> None:
+    users = [database.new_user("10.00") for _ in range(20)]
+    answers = in_processes(20, lambda n: place(call, bet(users[n], 10)))
+    assert [answer.status for answer in answers] == [200] * 20
+    assert {answer.json["newBalance"] for answer in answers} == {Decimal(0)}
 
 
 def test_bets_on_one_game_do_not_wait_for_each_other(
@@ -363,11 +380,12 @@ def assert_refused(
 ) -> dict[str, Any]:
     """It is refused so, with a key and without, and not a row changes."""
     before = database.rows_in_all_tables()
+    told: dict[str, Any] = {}
     for headers in ({}, {"idempotency-key": str(uuid4())}):
         answer = place(call, body, headers=headers)
         assert answer.status == status, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
-        assert code is None or answer.json["code"] == code
+        told = answer.json
+        assert code is None or told["code"] == code
     assert database.rows_in_all_tables() == before
-    told: dict[str, Any] = answer.json
     return told

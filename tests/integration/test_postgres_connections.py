@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 from shared import clock, postgres
 from shared.errors import PostgresUnavailable
@@ -68,7 +70,7 @@ def test_closing_is_harmless_and_the_next_use_makes_another(database: BettingDat
 def test_a_connection_says_who_it_is_and_has_limits(database: BettingDatabase) -> None:
     with connection() as conn:
         names = ("application_name", "statement_timeout", "lock_timeout", "timezone")
-        shown = [conn.row(f"SHOW {name}", {}) for name in names]  # type: ignore[arg-type]
+        shown = [conn.row(f"SHOW {name}", {}) for name in names]
     assert shown == [("UnderTest",), ("5s",), ("2s",), ("UTC",)]
 
 
@@ -173,6 +175,23 @@ def test_a_deaf_server_costs_the_connection_not_the_environment(
         conn.row("SELECT 1", {})
     proxy.hear()
     assert backend_pid() != first
+
+
+def test_asking_a_deaf_server_is_given_up_soon(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "CHECK_TIMEOUT_S", 0.1)
+    fake = FakeClock()
+    with clock.use(fake):
+        first = backend_pid()
+        fake.freeze(postgres.CHECK_AFTER_REST_S + 1)
+        proxy.deafen()
+        hearing_again = threading.Timer(0.5, proxy.hear)
+        hearing_again.start()
+        began_s = time.monotonic()
+        assert backend_pid() != first
+        assert time.monotonic() - began_s < 3
+        hearing_again.join()
 
 
 def test_a_server_that_dies_during_a_statement_is_unavailable(database: BettingDatabase) -> None:
@@ -301,13 +320,13 @@ def test_the_database_layer_reaches_neither_kafka_nor_clickhouse() -> None:
 
 def _count_checks(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     asked: list[object] = []
-    check = postgres.ConnectionPool.check_connection
+    check = ConnectionPool.check_connection
 
     def counted(conn: psycopg.Connection) -> None:
         asked.append(conn)
         check(conn)
 
-    monkeypatch.setattr(postgres.ConnectionPool, "check_connection", staticmethod(counted))
+    monkeypatch.setattr(ConnectionPool, "check_connection", staticmethod(counted))
     return asked
 
 

@@ -12,11 +12,18 @@ from uuid import uuid4
 
 @dataclass(slots=True)
 class FakeContext:
-    """Lambda's context object, as far as handlers look at it."""
+    """Lambda's context object."""
 
     function_name: str = "Function"
     aws_request_id: str = field(default_factory=lambda: str(uuid4()))
     remaining_ms: int = 10_000
+    function_version: str = "$LATEST"
+    invoked_function_arn: str = "arn:aws:lambda:eu-central-1:000000000000:function:Function"
+    memory_limit_in_mb: int = 512
+    log_group_name: str = "/aws/lambda/Function"
+    log_stream_name: str = "2026/11/24/[$LATEST]0"
+    identity: Any = None
+    client_context: Any = None
 
     def get_remaining_time_in_millis(self) -> int:
         return self.remaining_ms

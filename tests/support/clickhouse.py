@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from clickhouse_connect.driver.httpclient import HttpClient
+    from clickhouse_connect.driver.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +30,13 @@ class ClickHouseFront:
     data_dir: Path
     process: subprocess.Popen[bytes]
     log: Path
-    _clients: list[HttpClient] = field(default_factory=list)
+    _clients: list[Client] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         return f"http://default@127.0.0.1:{self.port}/default"
 
-    def client(self, **options: Any) -> HttpClient:
+    def client(self, **options: Any) -> Client:
         """A client of clickhouse-connect with connections of its own; closed with the front."""
         client = clickhouse_connect.get_client(dsn=self.url, dedicated_pool=True, **options)
         self._clients.append(client)
@@ -45,7 +44,7 @@ class ClickHouseFront:
 
     def open_files(self) -> int:
         """How many files and sockets the process holds."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
 
 def front_command(port: int, data_dir: Path, *flags: str) -> list[str]:

@@ -17,6 +17,7 @@ import pytest
 from shared import postgres, settings
 from shared.betting.demo_data import load_demo_data
 from shared.migrations.postgres_schema import migrate_postgres
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -213,6 +214,30 @@ def in_processes(count: int, work: Callable[[int], Any]) -> list[Any]:
 
     running = [Forked(partial(after_all_are_there, index)) for index in range(count)]
     return [forked.result() for forked in running]
+
+
+def behind_one_lock(
+    database: BettingDatabase, user_id: str, count: int, work: Callable[[int], Any]
+) -> list[Any]:
+    """The same, when all of them already wait for the user's wallet before the first may go on.
+
+    So each works from a snapshot that is older than whatever the others do: no race is left out.
+    """
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        psycopg.connect(database.url) as gate,
+    ):
+        patch.setattr(postgres, "LOCK_TIMEOUT_MS", FORKED_TIMEOUT_S * 1000)
+        patch.setattr(postgres, "STATEMENT_TIMEOUT_MS", FORKED_TIMEOUT_S * 1000)
+        gate.execute("SELECT 1 FROM wallets WHERE user_id = %s FOR UPDATE", [user_id])
+        running = [Forked(partial(work, index)) for index in range(count)]
+        wait_until(
+            lambda: database.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == count,
+            FORKED_TIMEOUT_S,
+            f"{count} requests wait for the wallet",
+        )
+        gate.commit()
+        return [forked.result() for forked in running]
 
 
 _fork = multiprocessing.get_context("fork")

@@ -11,7 +11,7 @@ from local_stack.model import Template
 from local_stack.template.functions import read_functions
 from local_stack.template.intrinsics import Resolver
 from local_stack.template.source import LineDict, Source
-from local_stack.template.triggers import read_kafka_sources, read_schedules
+from local_stack.template.triggers import check_http_apis, read_kafka_sources, read_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +26,10 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> LineDict:
     loader.flatten_mapping(node)
     result = LineDict(line=node.start_mark.line + 1)
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
-        if isinstance(key, dict | list):
+        if not isinstance(key_node, yaml.ScalarNode):
             raise TemplateError("a key is a text", where=f"{loader.name}:{line}")
+        key = key_node.value  # as written: an account number, or `on`, is a text here
         if key in result:
             msg = f"duplicate key {key!r}"
             raise TemplateError(msg, where=f"{loader.name}:{line}")
@@ -88,7 +88,7 @@ def read_yaml(path: Path) -> LineDict:
 
 
 def _check_sections(path: Path, document: LineDict) -> None:
-    """Sections map names to mappings; a condition may be anything that is true or false."""
+    """Sections map names to mappings, so that readers may rely on it."""
     for section in ("Parameters", "Mappings", "Conditions", "Globals", "Resources"):
         items = document.get(section)
         if items is None:
@@ -96,12 +96,9 @@ def _check_sections(path: Path, document: LineDict) -> None:
         if not isinstance(items, LineDict):
             raise TemplateError("not a mapping", where=f"{path.name}:{document.line}", path=section)
         for name, item in items.items():
-            if not isinstance(name, str) or not isinstance(item, LineDict | None):
+            if not isinstance(item, LineDict) and not (item is None and section == "Globals"):
                 where = f"{path.name}:{items.line}"
                 raise TemplateError("not a mapping", where=where, path=f"{section}.{name}")
-            if item is None and section != "Globals":
-                where = f"{path.name}:{items.line}"
-                raise TemplateError("it is empty", where=where, path=f"{section}.{name}")
 
 
 def load_template(path: Path, overrides: Mapping[str, str]) -> Template:
@@ -111,6 +108,7 @@ def load_template(path: Path, overrides: Mapping[str, str]) -> Template:
     """
     document = read_yaml(path)
     source = Source(path, document, Resolver(document, overrides, path.name))
+    check_http_apis(source)
     functions = read_functions(source)
     names = {function.logical_id: function.name for function in functions.values()}
     return Template(

@@ -9,17 +9,38 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from local_stack.model import KafkaSource, Route, Schedule
+from local_stack.template.source import LineDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from local_stack.template.source import LineDict, Source
+    from local_stack.template.source import Source
 
 _MAPPING = "AWS::Lambda::EventSourceMapping"
 _FUNCTION = "AWS::Serverless::Function"
+_HTTP_API = "AWS::Serverless::HttpApi"
 _EVENTS = ("HttpApi", "Schedule", "SelfManagedKafka")
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "ANY"})
 BATCH_SIZE_MAX = 10_000
+WINDOW_S_MAX = 300
+GROUP_ID_LENGTH_MAX = 200
+_ROUTE_HONOURED = frozenset({"Path", "Method", "PayloadFormatVersion"})
+_SCHEDULE_HONOURED = frozenset({"Description", "Enabled", "Input", "Name", "Schedule", "State"})
+# What changes nothing for a function or its callers on one machine; Auth or Cors would.
+_HTTP_API_KNOWN = frozenset(
+    [
+        "AccessLogSettings",
+        "DefaultRouteSettings",
+        "Description",
+        "DisableExecuteApiEndpoint",
+        "FailOnWarnings",
+        "Name",
+        "PropagateTags",
+        "RouteSettings",
+        "StageName",
+        "Tags",
+    ]
+)
 _MAPPING_HONOURED = frozenset(
     [
         "BatchSize",
@@ -52,16 +73,15 @@ def read_routes(source: Source, function_path: str, events: Mapping[str, Any]) -
     """The HTTP API routes among a function's `Events`; also refuses events of unknown type."""
     for name, event in events.items():
         path = f"{function_path}.Events.{name}"
+        if not isinstance(event, LineDict):
+            source.fail(events, path, "is a mapping")
         kind = event.get("Type")
         if kind not in _EVENTS:
             source.fail(event, path, f"event type {kind!r} does not run here", _known_events())
         if kind != "HttpApi":
             continue
-        properties = source.resolve(
-            {k: v for k, v in event.get("Properties", {}).items() if k != "ApiId"}, path
-        )
-        for key in set(properties) - {"Path", "Method", "PayloadFormatVersion"}:
-            source.fail(event, f"{path}.{key}", "this runtime cannot honour it")
+        properties = _resolved(source, event, path, without="ApiId")
+        _refuse_unknown(source, event, path, properties, _ROUTE_HONOURED)
         method = str(properties.get("Method", "ANY")).upper()
         route = str(properties.get("Path", "$default"))
         if method not in _METHODS:
@@ -73,9 +93,23 @@ def read_routes(source: Source, function_path: str, events: Mapping[str, Any]) -
         yield Route(method, route)
 
 
+def check_http_apis(source: Source) -> None:
+    """Refuse what an HTTP API says that this runtime would not do, such as authorizing callers."""
+    declared = [(source.globals("HttpApi"), "Globals.HttpApi")]
+    for logical_id, resource in source.resources(_HTTP_API):
+        path = f"Resources.{logical_id}.Properties"
+        declared.append((source.properties(logical_id, resource), path))
+    for raw, path in declared:
+        _refuse_unknown(source, raw, path, raw, _HTTP_API_KNOWN)
+        stage = source.resolve(raw.get("StageName", "$default"), path)
+        if stage != "$default":
+            source.fail(raw, f"{path}.StageName", f"{stage!r}: only $default runs here")
+
+
 def read_schedules(source: Source, names: Mapping[str, str]) -> Iterator[Schedule]:
     """Every `Schedule` event; `names` maps logical ids of functions to their names."""
     for logical_id, path, event, properties in _events(source, "Schedule"):
+        _refuse_unknown(source, event, path, properties, _SCHEDULE_HONOURED)
         raw_input = properties.get("Input")
         if raw_input is not None:
             _check_json(source, event, path, raw_input)
@@ -83,7 +117,7 @@ def read_schedules(source: Source, names: Mapping[str, str]) -> Iterator[Schedul
             name=str(properties.get("Name", path.split(".")[1] + path.rsplit(".", 1)[1])),
             function=names[logical_id],
             expression=str(properties.get("Schedule", "")),
-            enabled=_enabled(properties),
+            enabled=_enabled(properties) and properties.get("State") != "DISABLED",
             input_json=raw_input,
         )
 
@@ -103,9 +137,10 @@ def read_kafka_sources(source: Source, names: Mapping[str, str]) -> Iterator[Kaf
         properties = source.resolve(source.properties(logical_id, resource), path)
         _refuse_unknown(source, resource, path, properties, _MAPPING_HONOURED)
         function = _function_name(source, resource, path, properties, names)
-        endpoints = (properties.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
-        group = (properties.get("SelfManagedKafkaEventSourceConfig") or {}).get("ConsumerGroupId")
-        servers = endpoints.get("KafkaBootstrapServers")
+        servers = _inside(
+            properties, "SelfManagedEventSource", "Endpoints", "KafkaBootstrapServers"
+        )
+        group = _inside(properties, "SelfManagedKafkaEventSourceConfig", "ConsumerGroupId")
         yield _kafka_source(
             source, resource, path, properties, logical_id, function, servers, group
         )
@@ -130,9 +165,15 @@ def _kafka_source(
     if not 1 <= batch_size <= BATCH_SIZE_MAX:
         source.fail(at, f"{path}.BatchSize", f"is from 1 to {BATCH_SIZE_MAX}")
     window = properties.get("MaximumBatchingWindowInSeconds")
+    window_s = 0.5 if window is None else float(_whole(source, at, path, window))
+    if window_s > WINDOW_S_MAX:
+        source.fail(at, f"{path}.MaximumBatchingWindowInSeconds", f"is at most {WINDOW_S_MAX}")
     response_types = properties.get("FunctionResponseTypes") or []
-    if set(response_types) - {"ReportBatchItemFailures"}:
+    if response_types not in ([], ["ReportBatchItemFailures"]):
         source.fail(at, f"{path}.FunctionResponseTypes", "only ReportBatchItemFailures is known")
+    group_id = str(group or f"{function}-{topics[0]}")
+    if len(group_id) > GROUP_ID_LENGTH_MAX:
+        source.fail(at, path, f"ConsumerGroupId has {GROUP_ID_LENGTH_MAX} characters at most")
     if properties.get("SourceAccessConfigurations"):
         source.fail(at, f"{path}.SourceAccessConfigurations", "not supported here yet")
     return KafkaSource(
@@ -140,10 +181,10 @@ def _kafka_source(
         function=function,
         topic=str(topics[0]),
         bootstrap_servers=tuple(str(server) for server in servers),
-        group_id=str(group or f"{function}-{topics[0]}"),
+        group_id=group_id,
         starting_position=_position(source, at, path, properties.get("StartingPosition")),
         batch_size=batch_size,
-        window_s=0.5 if window is None else float(_whole(source, at, path, window)),
+        window_s=window_s,
         report_batch_item_failures="ReportBatchItemFailures" in response_types,
         enabled=_enabled(properties),
     )
@@ -155,7 +196,28 @@ def _events(source: Source, kind: str) -> Iterator[tuple[str, str, LineDict, Map
         for name, event in events.items():
             if event.get("Type") == kind:
                 path = f"Resources.{logical_id}.Events.{name}"
-                yield logical_id, path, event, source.resolve(event.get("Properties", {}), path)
+                yield logical_id, path, event, _resolved(source, event, path)
+
+
+def _resolved(
+    source: Source, event: LineDict, path: str, without: str | None = None
+) -> Mapping[str, Any]:
+    raw = event.get("Properties") or {}
+    if not isinstance(raw, dict):
+        source.fail(event, f"{path}.Properties", "is a mapping")
+    kept = {key: value for key, value in raw.items() if key != without}
+    resolved: Mapping[str, Any] = source.resolve(kept, path)
+    if not isinstance(resolved, dict):
+        source.fail(event, f"{path}.Properties", "is a mapping")
+    return resolved
+
+
+def _inside(properties: Mapping[str, Any], *names: str) -> Any:
+    """What is at this place, or None: the reader of the value says what it has to be."""
+    found: Any = properties
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _function_name(
@@ -183,7 +245,7 @@ def _position(
 def _refuse_unknown(
     source: Source, at: LineDict, path: str, properties: Mapping[str, Any], known: frozenset[str]
 ) -> None:
-    for key in sorted(set(properties) - known):
+    for key in sorted(set(map(str, properties)) - known):
         source.fail(at, f"{path}.{key}", "this runtime cannot honour it")
 
 

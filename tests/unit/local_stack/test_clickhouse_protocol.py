@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
@@ -22,8 +23,11 @@ from local_stack.services.clickhouse.protocol import (
     with_form_fields,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def parse(method: str = "POST", headers: dict[str, str] | None = None, **values: str) -> Request:
+
+def parse(method: str = "POST", headers: Mapping[str, str] | None = None, **values: str) -> Request:
     return parse_request(method, urlencode(values).encode(), headers or {})
 
 
@@ -85,7 +89,7 @@ def test_headers_stand_in_for_parameters():
 )
 def test_what_cannot_be_is_refused_with_a_code(values: dict[str, str], code: int):
     with pytest.raises(ClickHouseError) as refused:
-        parse(**values)
+        parse("POST", None, **values)
 
     assert refused.value.code == code
 
@@ -100,7 +104,7 @@ def test_what_cannot_be_is_refused_with_a_code(values: dict[str, str], code: int
     ],
 )
 def test_what_is_just_within_a_limit_is_taken(values: dict[str, str]):
-    assert parse(**values)
+    assert parse("POST", None, **values) is not None
 
 
 @pytest.mark.parametrize("query_string", [b"query=%ff", b"query=\xff", b"a=%ed%a0%80"])

@@ -144,7 +144,8 @@ def test_a_statement_may_be_as_long_as_the_limit_and_no_longer():
 
 @pytest.mark.timeout(5)
 @pytest.mark.parametrize(
-    "piece", [b"/*", b"'\\", b'"\\', b"`\\", b" $a", b"$$", b" $x$y", b"FORMAT ", b"-- ", b"(", b"''"]
+    "piece",
+    [b"/*", b"'\\", b'"\\', b"`\\", b" $a", b"$$", b" $x$y", b"FORMAT ", b"-- ", b"(", b"''"],
 )
 def test_looking_through_rubbish_takes_no_longer_than_through_sense(piece: bytes):
     text = b"SELECT " + piece * (500_000 // len(piece))

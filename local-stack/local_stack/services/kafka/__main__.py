@@ -66,6 +66,7 @@ class Wrapper:
     def _started(self) -> Connection:
         for _ in range(RESTORE_ATTEMPTS_MAX):
             self._ready.unlink(missing_ok=True)
+            self._check_port_is_free()
             self._spawn()
             connection = self._connect()
             try:
@@ -77,6 +78,15 @@ class Wrapper:
                 continue
             return connection
         msg = f"clients kept creating topics first, {RESTORE_ATTEMPTS_MAX} times: stop them"
+        raise ServiceFailed(msg)
+
+    def _check_port_is_free(self) -> None:
+        """Before the start, or we would take whoever answers there for our broker."""
+        try:
+            Connection(self._host, self._port).close()
+        except OSError:
+            return
+        msg = f"port {self._port} is taken by another program"
         raise ServiceFailed(msg)
 
     def _spawn(self) -> None:
