@@ -33,7 +33,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: up
 up: .venv/.stack ## Install, start everything, place one bet and follow it into ClickHouse
 	@$(BIN)/local-stack up
-	@$(BIN)/python tests/smoke/first_bet.py
+	@$(BIN)/python -m tests.smoke.first_bet
 
 .PHONY: down
 down: ## Stop everything; data stays

@@ -1,7 +1,7 @@
 """A Kafka function: records in, each decoded, processed together, and never a good one lost.
 
 A record that can never be decoded is *poison*: it goes to the dead-letter topic with the reason and
-counts as done (docs/adr says why it is not reported in `batchItemFailures`). When processing
+counts as done (ADR 0008 says why it is not reported in `batchItemFailures`). When processing
 fails, the error leaves, and Lambda brings the whole batch again. Never mix the two.
 
 The event's shape: https://docs.aws.amazon.com/lambda/latest/dg/with-kafka.html

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from local_stack import console, doctor, lambda_client, logfiles
+from local_stack import console, doctor, generate_event, lambda_client, logfiles
 from local_stack.clock import monotonic
 from local_stack.errors import LocalStackError
 from local_stack.settings import Settings, find_project_dir, load_settings
@@ -26,6 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+events = typer.Typer(help="Print an event as a trigger would send it.", no_args_is_help=True)
+app.add_typer(events, name="generate-event")
 
 TemplateOption = Annotated[
     Path | None, typer.Option("--template", help="The SAM template [dim](template.yaml)[/dim]")
@@ -140,6 +143,51 @@ def examine(template: TemplateOption = None, directory: DirOption = None) -> Non
         findings.append(finding)
     if not all(passed for _, passed, _ in findings):
         raise typer.Exit(1)
+
+
+@events.command(name="http")
+def http_event(
+    path: Annotated[str, typer.Argument(help="With its query, such as /api/games?limit=5")],
+    method: Annotated[str, typer.Option("--method", "-X")] = "GET",
+    body: Annotated[str, typer.Option("--body", "-d", help="Text of the body")] = "",
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help="name: value; may be repeated")
+    ] = None,
+    template: TemplateOption = None,
+    directory: DirOption = None,
+) -> None:
+    """The event of an HTTP request (HTTP API, payload format 2.0)."""
+    found = Stack(_running_settings(template, directory)).template
+    pairs = [item.partition(":") for item in header or []]
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    _write_line(generate_event.http_event(found, method, path, headers=headers, body=body.encode()))
+
+
+@events.command(name="kafka")
+def kafka_event(
+    topic: Annotated[str, typer.Argument()],
+    values: Annotated[list[str], typer.Argument(help="The records' values")],
+    key: Annotated[str | None, typer.Option(help="The key of all of them")] = None,
+    template: TemplateOption = None,
+    directory: DirOption = None,
+) -> None:
+    """The event of a batch of Kafka records."""
+    servers = _running_settings(template, directory).addresses()["kafka.bootstrap_servers"]
+    records = [value.encode() for value in values]
+    _write_line(generate_event.kafka_event(topic, records, key=key, bootstrap_servers=servers))
+
+
+@events.command(name="schedule")
+def schedule_event(
+    name: Annotated[
+        str | None, typer.Argument(help="Of the schedule, if there are several")
+    ] = None,
+    template: TemplateOption = None,
+    directory: DirOption = None,
+) -> None:
+    """The event of a schedule."""
+    found = Stack(_running_settings(template, directory)).template
+    _write_line(generate_event.schedule_event(found, name))
 
 
 def main() -> None:

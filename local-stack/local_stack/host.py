@@ -53,6 +53,7 @@ class Host:
         """Start, serve until TERM or INT, and stop."""
         factory = EnvironmentFactory(
             preload=self._settings.preload,
+            hidden=self._settings.hidden_packages,
             log_dir=self._settings.log_dir,
             limits=self._settings.limits,
             metrics=self._metrics,

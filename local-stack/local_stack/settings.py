@@ -91,6 +91,7 @@ class Settings(BaseModel):
     replicas: int = Field(1, ge=1, le=16)
     gateway_errors: Literal["aws", "problem"] = "aws"
     preload: tuple[str, ...] = ()
+    hidden_packages: tuple[str, ...] = ()  # installed for the stack's own use: absent on AWS
     on_start: tuple[OnStart, ...] = ()
     ports: Ports = Ports()
     limits: Limits = Limits()

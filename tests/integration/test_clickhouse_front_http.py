@@ -138,6 +138,17 @@ def test_a_large_document_is_one_document(front: ClickHouseFront):
     assert document["rows"] == len(document["data"]) == 300_000
 
 
+def test_a_document_too_large_to_stand_in_memory_is_refused(front: ClickHouseFront):
+    query = "SELECT repeat(toString(number % 10), 1000000) FROM numbers({}) FORMAT {}"
+
+    too_large = curl(front, data=query.format(80, "JSON").encode())
+    streamed = curl(front, data=query.format(80, "JSONEachRow").encode())
+
+    assert too_large.headers["x-clickhouse-exception-code"] == "396"
+    assert curl(front, data=query.format(30, "JSON").encode()).status == 200
+    assert len(streamed.body) > 80_000_000
+
+
 def test_a_large_table_is_streamed_with_one_header(front: ClickHouseFront):
     rows = curl(front, data=b"SELECT number FROM numbers(3000000) FORMAT CSV")
     named = curl(front, data=b"SELECT number FROM numbers(300000) FORMAT CSVWithNames")

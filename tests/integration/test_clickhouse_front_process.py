@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from tests.support.clickhouse import front_command, running_clickhouse
 from tests.support.ports import free_port
@@ -189,6 +190,71 @@ def test_nothing_is_left_open_by_what_came_and_went():
         before = front.open_files()
         visit()
         wait_until(lambda: front.open_files() <= before + 10, 10, "files are closed again")
+
+
+def test_one_connection_too_many_is_refused():
+    with running_clickhouse(None, "--limit-connections", "3") as front:
+
+        def ask(connection: socket.socket) -> bytes:
+            connection.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return connection.recv(4096)
+
+        def connect() -> socket.socket:
+            return socket.create_connection(("127.0.0.1", front.port))
+
+        wait_until(lambda: connections_of(front.process.pid) == 0, 10, "the probes are gone")
+        with connect() as one, connect() as two, connect() as three:
+            served = [ask(connection) for connection in (one, two, three)]
+            with connect() as four:
+                refused = ask(four)
+
+        assert all(answer.startswith(b"HTTP/1.1 200") for answer in served)
+        assert refused.startswith(b"HTTP/1.1 503")
+
+        def there_is_room() -> bool:
+            with connect() as again:
+                return ask(again).startswith(b"HTTP/1.1 200")
+
+        wait_until(there_is_room, 10, "there is room again")
+
+
+def test_a_client_that_does_not_read_loses_its_place():
+    with running_clickhouse(None, "--limit-send-idle-s", "0.3") as front:
+        query = b"SELECT number FROM numbers(100000000)"
+        with socket.create_connection(("127.0.0.1", front.port)) as connection:
+            head = f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(query)}\r\n\r\n"
+            connection.sendall(head.encode() + query)
+            wait_until(lambda: "did not take" in front.log.read_text(), 10, "it is given up")
+
+        count = "SELECT count() FROM system.processes WHERE query LIKE '%100000000%'"
+        client = front.client()
+        wait_until(
+            lambda: client.command(f"{count} AND query NOT LIKE '%system%'") == 0, 10, "gone"
+        )
+
+
+def test_time_spent_waiting_counts():
+    with running_clickhouse(None, "--limit-running", "1") as front:
+        client = front.client()
+        other = front.client()
+        slow = "SELECT sleepEachRow(0.1) FROM numbers(10) SETTINGS max_block_size = 1"
+        asking = threading.Thread(target=lambda: client.query(slow))
+        asking.start()
+        failure = None
+        while asking.is_alive() and failure is None:
+            try:
+                other.command("SELECT 1", settings={"max_execution_time": 0.2})
+            except DatabaseError as error:
+                failure = error
+        asking.join()
+
+        assert failure is not None
+        assert failure.code == 159
+        assert other.command("SELECT 1", settings={"max_execution_time": 5}) == 1
+
+
+def connections_of(pid: int) -> int:
+    return sum(bool(each.raddr) for each in psutil.Process(pid).net_connections("tcp"))
 
 
 def wait_until_running(client: Client, text: str) -> None:

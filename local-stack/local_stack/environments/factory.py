@@ -30,12 +30,14 @@ class EnvironmentFactory:
         self,
         *,
         preload: Sequence[str],
+        hidden: Sequence[str],
         log_dir: Path,
         limits: Limits,
         metrics: Metrics,
         listen: Callable[[Environment], Awaitable[asyncio.Server]],
     ) -> None:
         self._preload = tuple(preload)
+        self._hidden = tuple(hidden)
         self._log_dir = log_dir
         self._limits = limits
         self._metrics = metrics
@@ -106,7 +108,12 @@ class EnvironmentFactory:
         return await asyncio.shield(task)
 
     async def _start_zygote(self, key: tuple[str, ...]) -> Zygote:
-        zygote = Zygote(paths=key, preload=self._preload, log_path=self._log_dir / "zygote.log")
+        zygote = Zygote(
+            paths=key,
+            preload=self._preload,
+            hidden=self._hidden,
+            log_path=self._log_dir / "zygote.log",
+        )
         await zygote.start()
         return zygote
 

@@ -31,8 +31,16 @@ FORK_TIMEOUT_S = 10.0
 class Zygote:
     """One zygote process, for functions that share their code paths. Lives on one event loop."""
 
-    def __init__(self, *, paths: Sequence[str], preload: Sequence[str], log_path: Path) -> None:
+    def __init__(
+        self,
+        *,
+        paths: Sequence[str],
+        preload: Sequence[str],
+        hidden: Sequence[str],
+        log_path: Path,
+    ) -> None:
         self._paths = list(paths)
+        self._hidden = list(hidden)
         self._preload = list(preload)
         self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,7 +50,7 @@ class Zygote:
         self._exits: dict[int, Callable[[int], None]] = {}
         self._early_exits: dict[int, int] = {}
         self._next_id = 0
-        self.modules: frozenset[str] = frozenset()  # top-level names of what it has imported
+        self.modules: frozenset[str] = frozenset()  # what it has imported or hides, by top-level name
 
     @property
     def pid(self) -> int | None:
@@ -63,6 +71,7 @@ class Zygote:
         command += ["--fd", str(theirs.fileno())]
         command += [word for path in self._paths for word in ("--path", path)]
         command += [word for name in self._preload for word in ("--preload", name)]
+        command += [word for name in self._hidden for word in ("--hide", name)]
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - returns at once
                 command,

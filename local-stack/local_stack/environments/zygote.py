@@ -41,14 +41,18 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--path", action="append", default=[])
     parser.add_argument("--preload", action="append", default=[])
+    parser.add_argument("--hide", action="append", default=[])
     arguments = parser.parse_args()
     _die_with_parent()
     control = socket.socket(fileno=arguments.fd)
     _set_path(arguments.path)
+    hidden = _Hidden(arguments.hide, arguments.path)
+    sys.meta_path.insert(0, hidden)
     failed = _preload([*_PRELOAD_CLIENT, *arguments.preload])
     gc.collect()
     gc.freeze()  # what is here now is never collected, so its pages stay shared
-    control.send(json.dumps({"ready": True, "failed": failed, "modules": _imported()}).encode())
+    modules = sorted({*_imported(), *hidden.names})
+    control.send(json.dumps({"ready": True, "failed": failed, "modules": modules}).encode())
     _serve(control)
 
 
@@ -56,6 +60,23 @@ def _set_path(first: list[str]) -> None:
     """Put `first` in front, and take the runtime's own folder out: handlers must not see it."""
     own = str(Path(__file__).resolve().parents[2])
     sys.path[:] = [*first, *(p for p in sys.path if p and str(Path(p).resolve()) != own)]
+
+
+class _Hidden:
+    """Makes packages that are here for the stack's own use as absent as they are on AWS.
+
+    Otherwise a function could lean on them unnoticed, and clients that look for pandas would carry
+    it along. A copy that the function brings itself stays visible.
+    """
+
+    def __init__(self, names: list[str], own: list[str]) -> None:
+        self.names = [n for n in names if not any((Path(folder) / n).exists() for folder in own)]
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Refuse a hidden package; leave every other to the finders that follow."""
+        if name in self.names:
+            msg = f"No module named {name!r}"
+            raise ModuleNotFoundError(msg, name=name)
 
 
 def _preload(modules: list[str]) -> dict[str, str]:

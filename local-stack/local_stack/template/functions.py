@@ -127,7 +127,7 @@ def _read_layers(source: Source) -> list[tuple[str, Path]]:
     found = []
     for logical_id, resource in source.resources(LAYER):
         path = f"Resources.{logical_id}"
-        properties = source.resolve(source.properties(logical_id, resource), path)
+        properties = source.resolved_properties(logical_id, resource)
         content = properties.get("ContentUri")
         if not isinstance(content, str):
             source.fail(resource, f"{path}.ContentUri", "a layer has a local ContentUri folder")

@@ -7,6 +7,7 @@ that the Invoke API and the ARNs of this runtime use.
 from __future__ import annotations
 
 import base64
+import operator
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -118,21 +119,35 @@ class Resolver:
 
     def _check_parameter(self, parameter: Any, value: str, path: str, line: int) -> None:
         allowed = parameter.get("AllowedValues")
-        if allowed is not None and value not in [text_of(item) for item in allowed]:
-            self._fail(path, line, f"{value!r} is not one of {allowed}")
+        if allowed is not None:
+            if not isinstance(allowed, list):
+                self._fail(path, line, "AllowedValues is a list")
+            if value not in [text_of(item) for item in allowed]:
+                self._fail(path, line, f"{value!r} is not one of {allowed}")
         pattern = parameter.get("AllowedPattern")
-        if pattern is not None and not re.fullmatch(pattern, value):
+        if pattern is not None and not self._matches(text_of(pattern), value, path, line):
             self._fail(path, line, f"the value does not match {pattern!r}")
         if parameter.get("Type") != "Number":
             return
+        number = self._number(value, path, line)
+        for name, is_outside in (("MinValue", operator.lt), ("MaxValue", operator.gt)):
+            if name in parameter:
+                bound = text_of(parameter[name])
+                if is_outside(number, self._number(bound, path, line)):
+                    side = "below" if name == "MinValue" else "above"
+                    self._fail(path, line, f"{value} is {side} {name} {bound}")
+
+    def _matches(self, pattern: str, value: str, path: str, line: int) -> bool:
         try:
-            number = float(value)
+            return re.fullmatch(pattern, value) is not None
+        except re.error:
+            self._fail(path, line, f"AllowedPattern {pattern!r} is no regular expression")
+
+    def _number(self, value: str, path: str, line: int) -> float:
+        try:
+            return float(value)
         except ValueError:
             self._fail(path, line, f"{value!r} is not a number")
-        if "MinValue" in parameter and number < float(parameter["MinValue"]):
-            self._fail(path, line, f"{value} is below MinValue {parameter['MinValue']}")
-        if "MaxValue" in parameter and number > float(parameter["MaxValue"]):
-            self._fail(path, line, f"{value} is above MaxValue {parameter['MaxValue']}")
 
     def _ref(self, name: Any, path: str, line: int) -> Any:
         if not isinstance(name, str):

@@ -46,6 +46,14 @@ class Source:
             self.fail(resource, f"Resources.{logical_id}.Properties", "not a mapping")
         return properties
 
+    def resolved_properties(self, logical_id: str, resource: LineDict) -> LineDict:
+        """The resource's own properties with every intrinsic resolved."""
+        path = f"Resources.{logical_id}.Properties"
+        properties = self.resolve(self.properties(logical_id, resource), path)
+        if not isinstance(properties, LineDict):
+            self.fail(resource, path, "not a mapping")
+        return properties
+
     def globals(self, kind: str) -> LineDict:
         """What `Globals` says for `kind` (`Function`, `HttpApi`, …)."""
         found: LineDict = (self.document.get("Globals") or {}).get(kind) or LineDict()

@@ -134,7 +134,7 @@ def read_kafka_sources(source: Source, names: Mapping[str, str]) -> Iterator[Kaf
         )
     for logical_id, resource in source.resources(_MAPPING):
         path = f"Resources.{logical_id}.Properties"
-        properties = source.resolve(source.properties(logical_id, resource), path)
+        properties = source.resolved_properties(logical_id, resource)
         _refuse_unknown(source, resource, path, properties, _MAPPING_HONOURED)
         function = _function_name(source, resource, path, properties, names)
         servers = _inside(

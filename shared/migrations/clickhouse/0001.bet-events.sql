@@ -1,6 +1,6 @@
 -- Every event of a bet, once. The sink looks ids up in a span of time, and its inserts carry a
 -- token made of their event ids. The window is how many tokens are remembered; insert_token is the
--- beginning of the token that a row came with, so that a repeat knows it has the whole insert.
+-- token that a row came with, so that an insert which never reached its views can be repeated.
 CREATE TABLE IF NOT EXISTS bet_events
 (
     event_id       UUID,
@@ -16,10 +16,10 @@ CREATE TABLE IF NOT EXISTS bet_events
     potential_win  Decimal(18, 2),
     transaction_id UUID,
     new_balance    Decimal(18, 2),
-    insert_token   UInt64,
+    insert_token   UUID,
     inserted_at    DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (occurred_at, event_id)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 100000;

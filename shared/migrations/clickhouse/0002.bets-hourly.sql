@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS bets_hourly
 )
 ENGINE = SummingMergeTree
 ORDER BY period
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 100000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS bets_hourly_view TO bets_hourly AS
 SELECT

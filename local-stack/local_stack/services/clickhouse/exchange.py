@@ -87,7 +87,7 @@ class Exchange:
     async def _head(
         self, status: HTTPStatus, headers: Mapping[str, str], *, length: int | None
     ) -> None:
-        # The server writes head and body in one go, as both are sent in one turn of its loop.
+        # Head and body leave in one packet, as both are sent in one turn of the loop.
         self._started = True
         lines = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         lines.append((b"x-clickhouse-server-display-name", SERVER_NAME.encode()))

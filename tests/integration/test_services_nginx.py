@@ -1,0 +1,389 @@
+"""The real Nginx with the rendered configuration, in front of hosts that only record."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from typing_extensions import override
+
+from local_stack.model import Route
+from local_stack.services import nginx
+from local_stack.settings import Settings
+from tests.support.ports import free_ports
+from tests.support.services import running_process
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+BODY_BYTES_MAX = 65536
+LONG_ANSWER = json.dumps({"items": list(range(2000))}).encode()
+ROUTES = [
+    Route("POST", "/api/bet"),
+    Route("GET", "/api/bets/{userId}"),
+    Route("GET", "/files/{path+}"),
+]
+
+
+@dataclass
+class Host:
+    """A host that records what reaches it and answers as it was told to."""
+
+    port: int
+    requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    connections: set[int] = field(default_factory=set)
+    drop_connection: bool = False  # read the request, answer nothing
+
+
+@contextmanager
+def _host(port: int) -> Iterator[Host]:
+    host = Host(port)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            host.requests.append((self.command, self.path, headers, body))
+            host.connections.add(self.client_address[1])
+            if host.drop_connection:
+                self.close_connection = True
+                return
+            answer = LONG_ANSWER if "long" in self.path else b'{"ok": true}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("X-Request-Id", "the host's own")
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_GET = do_POST = _answer  # noqa: N815 - names of the standard library
+
+        @override
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield host
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass
+class Front:
+    """A running Nginx and the hosts behind it: [HTTP API, Lambda API] of each."""
+
+    settings: Settings
+    hosts: list[tuple[Host, Host]]
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        api: str = "http",
+    ) -> tuple[HTTPResponse, bytes]:
+        port = self.settings.ports.http if api == "http" else self.settings.ports.lambda_api
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response, response.read()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _front(
+    folder: Path, *, replicas: int = 1, style: str = "problem", silent: int | None = None
+) -> Iterator[Front]:
+    """Nginx in front of `replicas` hosts; number `silent` (from 0) does not run."""
+    first = free_ports(2 + 2 * replicas)
+    settings = Settings.model_validate(
+        {
+            "project_dir": folder,
+            "stack_dir": folder,
+            "replicas": replicas,
+            "gateway_errors": style,
+            "ports": {"http": first, "lambda_api": first + 1, "hosts": first + 2},
+            "limits": {"http_body_bytes": BODY_BYTES_MAX},
+        }
+    )
+    (folder / "tmp").mkdir()
+    config = folder / "nginx.conf"
+    config.write_text(nginx.render(settings, ROUTES))
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        hosts = []
+        for index in range(replicas):
+            http_port, api_port = settings.host_ports(index + 1)
+            if index != silent:
+                hosts.append((enter(_host(http_port)), enter(_host(api_port))))
+        log = folder / "nginx.log"
+        process = enter(running_process(nginx.command(config=config, folder=folder), log))
+
+        def is_ready() -> bool:
+            assert process.poll() is None, log.read_text()
+            return nginx.is_ready(settings.ports.http) and nginx.is_ready(first + 1)
+
+        wait_until(is_ready, 10, "Nginx answers")
+        yield Front(settings, hosts)
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    with _front(tmp_path_factory.mktemp("nginx")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _forget(request: pytest.FixtureRequest) -> None:
+    if "front" in request.fixturenames:
+        for pair in request.getfixturevalue("front").hosts:
+            for host in pair:
+                host.requests.clear()
+                host.drop_connection = False
+
+
+def _problem(response: HTTPResponse, body: bytes) -> dict[str, object]:
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, object] = json.loads(body)
+    assert set(problem) == {"type", "title", "status", "detail", "instance", "code"}
+    assert problem["status"] == response.status
+    assert problem["instance"] == f"urn:request:{response.headers['X-Request-Id']}"
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/bet"),
+        ("GET", "/api/bet"),  # the method is the gateway's to refuse
+        ("GET", "/api/bets/31c13867-275d-4890-a097-5945199642e4?limit=5&cursor=a%2Fb"),
+        ("GET", "/api/bets/a%20b"),
+        ("GET", "/files/a/b/c.txt"),
+    ],
+)
+def test_a_route_reaches_the_host_as_it_was_sent(front: Front, method: str, path: str) -> None:
+    response, body = front.ask(method, path)
+
+    assert (response.status, body) == (200, b'{"ok": true}')
+    ((seen_method, seen_path, _, _),) = front.hosts[0][0].requests
+    assert (seen_method, seen_path) == (method, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/api", "/api/bet/", "/api/bets", "/api/bets/a/b", "//api/bet", "/_local_stack/status"],
+)
+def test_an_unknown_path_is_a_problem_and_reaches_nobody(front: Front, path: str) -> None:
+    response, body = front.ask("GET", path)
+
+    assert response.status == 404
+    assert _problem(response, body)["code"] == "route_not_found"
+    assert front.hosts[0][0].requests == []
+
+
+def test_the_host_sees_what_api_gateway_would_tell_it(front: Front) -> None:
+    front.ask("GET", "/api/bets/x", headers={"Host": "bets.example", "X-Request-Id": "mine"})
+
+    ((_, _, headers, _),) = front.hosts[0][0].requests
+    assert headers["host"] == "bets.example"
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-proto"] == "http"
+    assert headers["x-forwarded-port"] == str(front.settings.ports.http)
+    assert len(headers["x-request-id"]) == 32
+
+
+def test_the_request_id_is_the_same_for_host_and_client(front: Front) -> None:
+    response, _ = front.ask("GET", "/api/bets/x")
+
+    ((_, _, headers, _),) = front.hosts[0][0].requests
+    assert response.headers.get_all("X-Request-Id") == [headers["x-request-id"]]
+
+
+def test_a_body_at_the_limit_arrives_and_one_past_it_is_413(front: Front) -> None:
+    response, _ = front.ask("POST", "/api/bet", body=b"x" * BODY_BYTES_MAX)
+    assert response.status == 200
+    assert len(front.hosts[0][0].requests[0][3]) == BODY_BYTES_MAX
+    front.hosts[0][0].requests.clear()
+
+    response, body = front.ask("POST", "/api/bet", body=b"x" * (BODY_BYTES_MAX + 1))
+
+    assert response.status == 413
+    assert _problem(response, body)["code"] == "payload_too_large"
+    assert front.hosts[0][0].requests == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b"nonsense\r\n\r\n", 400, "bad_request"),
+        (b"GET /api/bet HTTP/1.1\r\n\r\n", 400, "bad_request"),
+        (b"GET /api/bet HTTP/9.9\r\n\r\n", 505, ""),
+        (b"TRACE /api/bet HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+            431,
+            "headers_too_large",
+        ),
+        (
+            b"POST /api/bet HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: odd\r\n\r\n",
+            501,
+            "not_implemented",
+        ),
+    ],
+)
+def test_what_is_not_http_is_a_problem(front: Front, raw: bytes, status: int, code: str) -> None:
+    with socket.create_connection(("127.0.0.1", front.settings.ports.http), timeout=10) as client:
+        client.sendall(raw)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] == str(status).encode()
+    if code:
+        assert json.loads(body)["code"] == code
+
+
+def test_a_long_answer_is_compressed_for_who_takes_it(front: Front) -> None:
+    response, body = front.ask("GET", "/files/long", headers={"Accept-Encoding": "gzip"})
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(body) == LONG_ANSWER
+
+    response, body = front.ask("GET", "/files/long")
+    assert response.headers["Content-Encoding"] is None
+    assert body == LONG_ANSWER
+
+
+def test_connections_to_the_host_are_kept(front: Front) -> None:
+    front.hosts[0][0].connections.clear()
+
+    for _ in range(5):
+        front.ask("GET", "/api/bets/x")
+
+    assert len(front.hosts[0][0].connections) == 1
+
+
+def test_a_host_that_hangs_up_is_503_with_retry_after(front: Front) -> None:
+    front.hosts[0][0].drop_connection = True
+
+    response, body = front.ask("POST", "/api/bet", body=b"{}")
+
+    assert response.status == 503
+    assert response.headers["Retry-After"] == "1"
+    assert _problem(response, body)["code"] == "service_unavailable"
+
+
+def test_a_post_that_was_sent_is_never_sent_to_another_host(tmp_path: Path) -> None:
+    with _front(tmp_path, replicas=2) as front:
+        for http_host, _ in front.hosts:
+            http_host.drop_connection = True
+
+        response, _ = front.ask("POST", "/api/bet", body=b"{}")
+
+        assert response.status == 503
+        assert sum(len(http_host.requests) for http_host, _ in front.hosts) == 1
+
+
+def test_a_host_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
+    with _front(tmp_path, replicas=2, silent=0) as front:
+        statuses = {front.ask("POST", "/api/bet", body=b"{}")[0].status for _ in range(10)}
+
+        assert statuses == {200}
+        assert len(front.hosts[0][0].requests) == 10
+
+
+def test_without_any_host_it_is_503(tmp_path: Path) -> None:
+    with _front(tmp_path, silent=0) as front:
+        response, body = front.ask("GET", "/api/bets/x")
+        assert response.status == 503
+        assert _problem(response, body)["status"] == 503
+
+        response, body = front.ask("GET", "/2015-03-31/functions", api="lambda")
+        assert response.status == 503
+        assert response.headers["X-Amzn-Errortype"] == "ServiceException"
+
+
+def test_errors_of_aws_are_answered_where_they_are_asked_for(tmp_path: Path) -> None:
+    with _front(tmp_path, style="aws") as front:
+        response, body = front.ask("GET", "/nowhere")
+
+    assert response.status == 404
+    assert response.headers["Content-Type"] == "application/json"
+    assert json.loads(body) == {"message": "Not Found"}
+
+
+@pytest.mark.parametrize("host", ["localhost:4566", "127.0.0.1", "[::1]:4566"])
+def test_the_lambda_api_answers_to_loopback_names(front: Front, host: str) -> None:
+    response, _ = front.ask("GET", "/2015-03-31/functions", headers={"Host": host}, api="lambda")
+
+    assert response.status == 200
+    assert len(front.hosts[0][1].requests) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:4566"},
+    ],
+)
+def test_the_lambda_api_refuses_web_pages(front: Front, headers: dict[str, str]) -> None:
+    path = "/2015-03-31/functions/PlaceBet/invocations"
+
+    response, body = front.ask("POST", path, body=b"{}", headers=headers, api="lambda")
+
+    assert response.status == 403
+    assert response.headers["X-Amzn-Errortype"] == "AccessDeniedException"
+    assert json.loads(body)["Type"] == "User"
+    assert front.hosts[0][1].requests == []
+
+
+def test_a_payload_of_six_megabytes_reaches_the_host(front: Front) -> None:
+    path = "/2015-03-31/functions/PlaceBet/invocations"
+    response, _ = front.ask("POST", path, body=b"x" * 6 * 1024 * 1024, api="lambda")
+    assert response.status == 200
+
+    too_long = b"x" * (nginx.LAMBDA_BODY_BYTES_MAX + 1)
+    response, _ = front.ask("POST", path, body=too_long, api="lambda")
+
+    assert response.status == 413
+    assert response.headers["X-Amzn-Errortype"] == "RequestTooLargeException"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/_local_stack/status", 200),
+        ("/_local_stack/metrics", 200),
+        ("/_local_stack/ready", 404),
+        ("/_local_stack/anything", 404),
+    ],
+)
+def test_of_the_hosts_own_pages_only_two_are_shown(front: Front, path: str, status: int) -> None:
+    assert front.ask("GET", path, api="lambda")[0].status == status
