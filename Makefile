@@ -82,7 +82,7 @@ imports: .venv/.test ## Who may import whom
 template: .venv-sam/.installed ## Validate, lint and build template.yaml as SAM does
 	$(SAM) validate --lint
 	@mkdir -p .aws-sam
-	$(SAM) build --cached > .aws-sam/build.log 2>&1 || { tail -30 .aws-sam/build.log; exit 1; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) build --cached > .aws-sam/build.log 2>&1 || { tail -30 .aws-sam/build.log; exit 1; }
 
 .PHONY: unit
 unit: .venv/.test ## Tests without any server

@@ -8,6 +8,7 @@ may cure leaves as `ClickHouseUnavailable`, anything else is a defect and stays 
 from __future__ import annotations
 
 import http.client
+import logging
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -62,6 +63,8 @@ class Column(NamedTuple):
 
 @cache
 def _client() -> HttpClient:
+    # It logs what it then raises; what matters is in the error.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     client = clickhouse_connect.get_client(
         dsn=clickhouse_settings().clickhouse_url.get_secret_value(),
         connect_timeout=CONNECT_TIMEOUT_S,
@@ -145,7 +148,7 @@ class Pinger:
             self._ask(timeout_s)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            if not was_kept:
+            if not was_kept or isinstance(error, TimeoutError):
                 raise ClickHouseUnavailable from error
             # The server may have closed a connection that rested: once more on a new one.
             self.ping(timeout_s)

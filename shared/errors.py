@@ -59,7 +59,7 @@ class BodyMalformed(Malformed):
 class BodyTooLarge(Malformed):
     """The body is too large."""
 
-    code = "body_too_large"
+    code = "payload_too_large"
 
 
 class ContentTypeUnsupported(Malformed):

@@ -102,10 +102,7 @@ def problems(*errors: type[BettingError]) -> dict[int | str, dict[str, Any]]:
     by_status: dict[int | str, dict[str, Any]] = {}
     for error in errors:
         line = f"`{error.code}`: {error.default_message()}"
-        described = by_status.setdefault(
-            status_of(error).value,
-            {"description": "", "content": {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}},
-        )
+        described = by_status.setdefault(status_of(error).value, _described(""))
         described["description"] = "\n\n".join(filter(None, [described["description"], line]))
     return by_status
 
@@ -206,7 +203,7 @@ class Endpoint(APIRoute):
 
     def _declare_problems(self) -> None:
         """Add to the OpenAPI document what every route can answer."""
-        common: list[type[BettingError]] = [BettingError]
+        common: list[type[BettingError]] = []
         if self._parameters or self._body:
             common.append(ValidationFailed)
         if self._body:
@@ -217,6 +214,8 @@ class Endpoint(APIRoute):
                 declared[status]["description"] += "\n\n" + described["description"]
             else:
                 declared[status] = described
+        told = defect("")
+        declared[500] = _described(f"`{told['code']}`: {told['detail']}")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, call, answer: the whole life of a request. Defects are left to `FunctionApp`."""
@@ -253,6 +252,12 @@ _MESSAGES = {"missing": "is missing", "extra_forbidden": "is not known here"}
 _JSON_HEADERS: Headers = [(b"content-type", b"application/json")]
 _REPLAY_HEADERS: Headers = [*_JSON_HEADERS, (b"idempotent-replayed", b"true")]
 _PROBLEM_HEADERS: Headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode())]
+
+
+def _described(description: str) -> dict[str, Any]:
+    """A response of the OpenAPI document that is a problem."""
+    content = {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}
+    return {"description": description, "content": content}
 
 
 def _request_id(event: Event, context: LambdaContext) -> str:

@@ -10,6 +10,8 @@ before anything is answered. A refusal writes no key, so it leaves the key free.
 from __future__ import annotations
 
 import hashlib
+import random
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple, Protocol, TypeVar
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 # Two can happen: an expired key in the way, and its successor expiring while we look.
 ROUNDS_MAX = 3
 EXPIRED_BATCH_MAX = 1_000
+# One accepted request in so many deletes a batch of what expired: five times what comes in.
+SWEEP_EVERY = 200
 
 # Parts of a keyed statement: it looks for the key first and, if that is there, touches nothing.
 KNOWN_KEY: LiteralString = """
@@ -123,6 +127,7 @@ def attempt_once(key: RequestKey | None, attempt: Callable[[], A]) -> A | Stored
         except AlreadyExists:
             pass  # a twin was faster, or an expired key is in the way
         if outcome is not None and outcome.accepted:
+            _sweep_now_and_then()
             return outcome
         with connection() as conn:
             stored = find(conn, key)
@@ -149,5 +154,12 @@ def forget_expired(conn: Connection, key: RequestKey) -> None:
 
 
 def delete_expired(conn: Connection, limit: int = EXPIRED_BATCH_MAX) -> int:
-    """Delete up to `limit` expired keys, oldest first, and say how many; for a schedule."""
+    """Delete up to `limit` expired keys, oldest first, and say how many."""
     return conn.execute(_DELETE_EXPIRED, {"limit": limit}).rowcount
+
+
+def _sweep_now_and_then() -> None:
+    # The answer is settled; whatever becomes of the sweep, it is given.
+    if random.randrange(SWEEP_EVERY) == 0:  # noqa: S311 - guards no secret
+        with suppress(PostgresUnavailable), connection() as conn:
+            delete_expired(conn)

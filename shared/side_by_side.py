@@ -47,9 +47,9 @@ class SideBySide(Generic[T]):
         return outcomes
 
     def close(self) -> None:
-        """Let the threads go; they end when their questions do."""
+        """Let the threads go, after what they were asked: questions need bounds of their own."""
         if self._threads is not None:
-            self._threads.shutdown(wait=False)
+            self._threads.shutdown(wait=True)
             self._threads = None
             self._running = {}
 

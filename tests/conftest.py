@@ -10,4 +10,9 @@ for _name in list(os.environ):
     if _name.startswith("LOCAL_STACK_") or _name in _OURS:
         del os.environ[_name]
 
-pytest_plugins = ("tests.support.services", "tests.support.stack", "tests.support.postgres")
+pytest_plugins = (
+    "tests.support.services",
+    "tests.support.stack",
+    "tests.support.postgres",
+    "tests.support.events",
+)

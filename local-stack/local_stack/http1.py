@@ -72,9 +72,12 @@ class HttpServer:
         handler: Handler,
         *,
         body_bytes_max: int,
-        refuse: Callable[[int], HttpResponse],
+        refuse: Callable[[int, str], HttpResponse],
     ) -> None:
-        """`refuse` renders the server's own refusals: 400, 408, 413, 431, 500, 503."""
+        """`refuse` renders the server's own refusals (400, 408, 413, 431, 500, 503).
+
+        It is told the status and the `X-Request-Id` that was read until then, or nothing.
+        """
         self.handler = handler
         self.body_bytes_max = body_bytes_max
         self.refuse = refuse
@@ -243,7 +246,7 @@ class _Connection(asyncio.Protocol):
             response = await self._server.handler(request)
         except Exception:
             _LOGGER.exception("%s %s", request.method, request.path)
-            response = self._server.refuse(500)
+            response = self._server.refuse(500, request.header(b"x-request-id"))
         self.task = None
         if self._transport is None:
             return
@@ -264,7 +267,9 @@ class _Connection(asyncio.Protocol):
 
     def _refuse(self, status: int) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(render(self._server.refuse(status), head_only=False, close=True))
+            given = next((v for name, v in self._headers if name == b"x-request-id"), b"")
+            refusal = self._server.refuse(status, given.decode("latin-1"))
+            self._transport.write(render(refusal, head_only=False, close=True))
             self._transport.close()
 
     def _reset(self) -> None:

@@ -166,8 +166,9 @@ def _is_free(number: int) -> bool:
 def _owner(number: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and connection.laddr.port == number and connection.pid:
+            _, port = connection.laddr or (None, None)
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and port == number and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except (psutil.Error, OSError):
         pass  # not ours to see

@@ -189,7 +189,7 @@ def load_settings(project_dir: Path, flags: Mapping[str, Any] | None = None) -> 
     `SettingsError`, which names the setting and where it came from.
     """
     project_dir = project_dir.resolve()
-    table = _project_table(project_dir)
+    table = _project_table(project_dir) or {}
     values: dict[str, Any] = {"stack_dir": project_dir / ".stack", **table, **_environment()}
     ports = {**table.get("ports", {}), **_environment_table("PORT_")}
     limits = {**table.get("limits", {}), **_environment_table("LIMIT_")}
@@ -212,7 +212,7 @@ def find_project_dir(start: Path) -> Path:
     """
     start = start.resolve()
     for folder in (start, *start.parents):
-        if _project_table(folder):
+        if _project_table(folder) is not None:
             return folder
     return start
 
@@ -222,17 +222,17 @@ def environment_for_child() -> dict[str, str]:
     return dict(os.environ)
 
 
-def _project_table(project_dir: Path) -> dict[str, Any]:
+def _project_table(project_dir: Path) -> dict[str, Any] | None:
     path = project_dir / "pyproject.toml"
     if not path.exists():
-        return {}
+        return None
     try:
-        table = tomllib.loads(path.read_text()).get("tool", {}).get("local-stack", {})
+        table = tomllib.loads(path.read_text()).get("tool", {}).get("local-stack")
     except tomllib.TOMLDecodeError as error:
         msg = f"{path}: {error}"
         raise SettingsError(msg) from error
-    assert isinstance(table, dict)
-    return dict(table)
+    assert table is None or isinstance(table, dict)
+    return table
 
 
 def _environment() -> dict[str, str]:

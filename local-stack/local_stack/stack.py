@@ -6,10 +6,10 @@ event sources polling. What fails is named, with the end of its log.
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import http.client
 import json
-import shutil
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Protocol
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 STARTS_MAX = 3  # a part that ended this often before it was ready is reported
 LOG_LINES = 15
 STOP_WAIT_S = 60.0
+_ALIVE = frozenset({"STARTING", "RUNNING"})
 _FAILED = frozenset({"BACKOFF", "FATAL", "EXITED", "UNKNOWN"})
 
 
@@ -138,7 +139,7 @@ class Stack:
     def _start_parts(self, parts: Sequence[Part], report: Report) -> bool:
         started = monotonic()
         states = self.supervisor.processes()
-        asked = [part for part in parts if states[part.name].state != "RUNNING"]
+        asked = [part for part in parts if states[part.name].state not in _ALIVE]
         for part in asked:
             if part.ready_file is not None:
                 part.ready_file.unlink(missing_ok=True)
@@ -185,7 +186,7 @@ class Stack:
         connection = HTTPConnection("127.0.0.1", self.settings.ports.lambda_api, timeout=timeout_s)
         path = f"/2015-03-31/functions/{item.function}/invocations"
         try:
-            headers = {"Content-Type": "application/json"}
+            headers = {"Content-Type": "application/json", "X-Amz-Log-Type": "Tail"}
             connection.request("POST", path, item.payload.encode(), headers)
             response = connection.getresponse()
             body = response.read().decode(errors="replace")
@@ -195,8 +196,8 @@ class Stack:
         finally:
             connection.close()
         if response.status != 200 or response.getheader("X-Amz-Function-Error"):
-            log = function_log_path(self.settings, item.function)
-            msg = f"{item.function} failed: {_message(body)}. The end of {log}:\n{tail(log, LOG_LINES)}"
+            log = base64.b64decode(response.getheader("X-Amz-Log-Result") or "")
+            msg = f"{item.function} failed: {_message(body)}. The end of its log:\n{log.decode(errors='replace')}"
             raise ServiceFailed(msg)
         return body if len(body) <= 80 else f"{body[:79]}…"
 
@@ -211,8 +212,8 @@ class Stack:
                 launch.wait_for(lambda names=names: self._all_stopped(names), STOP_WAIT_S)
             self.supervisor.shutdown()
             launch.wait_for(lambda: not self.supervisor.is_running(), STOP_WAIT_S)
-        except (OSError, http.client.HTTPException):
-            pass  # it has just ended; what is left of it is dealt with as leftovers
+        except ServiceFailed:
+            pass  # it has just ended, or another `down` is at it; what is left of it is dealt with as leftovers
 
     def _all_stopped(self, names: Sequence[str]) -> bool:
         states = self.supervisor.processes()
@@ -228,16 +229,6 @@ def tail(path: Path, lines: int) -> str:
     except OSError:
         return "(it is empty)"
     return "\n".join(text.splitlines()[-lines:]) or "(it is empty)"
-
-
-def function_log_path(settings: Settings, name: str) -> Path:
-    """Where a function's lines go, of all hosts."""
-    return settings.log_dir / "functions" / f"{name}.log"
-
-
-def remove_data(settings: Settings) -> None:
-    """Delete the stack's folder. Only a stopped stack may be removed."""
-    shutil.rmtree(settings.stack_dir, ignore_errors=False)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import resource
 import shlex
 import socket
 import subprocess
@@ -36,6 +37,7 @@ _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
 # A part that keeps failing is tried again after 1, 2, 3 … seconds, and never given up.
 _RETRIES = 1_000_000
+OPEN_FILES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +99,18 @@ class Supervisor:
             raise SettingsError(msg)
 
     def is_running(self) -> bool:
-        """Whether it answers."""
+        """Whether it answers, be it that it is stopping."""
         try:
             self._rpc.supervisor.getState()
         except (OSError, http.client.HTTPException):
             return False
+        except xmlrpc.client.Fault:
+            return True
         return True
 
     def pid(self) -> int:
         """Its process id."""
-        return int(self._rpc.supervisor.getPID())
+        return int(self._call("getPID"))
 
     def start_daemon(self, parts: Sequence[Part]) -> None:
         """Start it in the background, with no part running yet."""
@@ -132,7 +136,7 @@ class Supervisor:
             raise ServiceFailed(msg)
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Every part it knows, by name. Raises `OSError` when it is not running."""
+        """Every part it knows, by name."""
         return {
             info["name"]: ProcessInfo(
                 state=info["statename"],
@@ -140,28 +144,33 @@ class Supervisor:
                 uptime_s=max(0, info["now"] - info["start"]) if info["pid"] else 0,
                 description=info["spawnerr"] or info["description"],
             )
-            for info in self._rpc.supervisor.getAllProcessInfo()
+            for info in self._call("getAllProcessInfo")
         }
 
     def start(self, name: str) -> None:
         """Start a part without waiting. Running already is fine."""
-        self._ignoring(_ALREADY_STARTED, self._rpc.supervisor.startProcess, name)
+        self._call("startProcess", name, False, fine=_ALREADY_STARTED)
 
     def stop(self, name: str) -> None:
         """Ask a part to stop, without waiting. Stopped already is fine."""
-        self._ignoring(_NOT_RUNNING, self._rpc.supervisor.stopProcess, name)
+        self._call("stopProcess", name, False, fine=_NOT_RUNNING)
 
     def shutdown(self) -> None:
         """Stop whatever runs, then the process manager; without waiting."""
-        self._rpc.supervisor.shutdown()
+        self._call("shutdown")
 
-    def _ignoring(self, fault_code: int, method: Any, name: str) -> None:
+    def _call(self, method: str, *arguments: Any, fine: int | None = None) -> Any:
+        """One XML-RPC call; its failures, but for the fault that is `fine`, are `ServiceFailed`."""
         try:
-            method(name, False)
+            return getattr(self._rpc.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
-            if fault.faultCode != fault_code:
-                msg = f"{name}: {fault.faultString}"
-                raise ServiceFailed(msg) from fault
+            if fault.faultCode == fine:
+                return None
+            msg = f"the process manager refused {method}{arguments}: {fault.faultString}"
+            raise ServiceFailed(msg) from fault
+        except (OSError, http.client.HTTPException) as error:
+            msg = f"the process manager does not answer ({error}): run `local-stack up`"
+            raise ServiceFailed(msg) from error
 
 
 def count_path(settings: Settings, name: str) -> Path:
@@ -193,6 +202,7 @@ def render_config(
         f"pidfile={_escaped(str(pid_path))}",
         f"directory={_escaped(str(settings.run_dir))}",
         "identifier=local-stack",
+        f"minfds={_open_files()}",
         *(["user=root"] if os.geteuid() == 0 else []),
     ]
     for part in parts:
@@ -220,6 +230,12 @@ def render_config(
             f"stdout_logfile_backups={limits.log_files}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _open_files() -> int:
+    """How many files the parts may open: a host has a connection a request."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return OPEN_FILES if hard < 0 else min(hard, OPEN_FILES)
 
 
 def _escaped(text: str) -> str:

@@ -80,10 +80,12 @@ WHERE id >= (lpad(to_hex((extract(epoch FROM %(seen)s::timestamptz) * 1000)::big
 ORDER BY id LIMIT 1
 """
 
-_NEWEST = """
-SELECT toUnixTimestamp64Micro(occurred_at) FROM bet_events ORDER BY occurred_at DESC LIMIT 1
+_SEEN = """
+SELECT sum(bet_count), sum(total_amount), (
+    SELECT toUnixTimestamp64Micro(occurred_at)
+    FROM bet_events ORDER BY occurred_at DESC LIMIT 1
+) FROM bets_daily
 """
-_TOTALS = "SELECT sum(bet_count), sum(total_amount) FROM bets_daily"
 
 
 # Name → type and meaning. A name without a sample is left out.
@@ -201,9 +203,9 @@ def _ask(questions: Mapping[str, Callable[[], Answered]]) -> dict[str, Answered 
 
 
 def _read_clickhouse() -> Seen:
-    newest = clickhouse.query(_NEWEST, timeout_s=STORE_TIMEOUT_S)
-    bets, stakes = clickhouse.query(_TOTALS, timeout_s=STORE_TIMEOUT_S)[0]
-    return Seen(bets, stakes, datetime.fromtimestamp(newest[0][0] / 1e6, UTC) if newest else None)
+    bets, stakes, newest_us = clickhouse.query(_SEEN, timeout_s=STORE_TIMEOUT_S)[0]
+    # Without any event it is null, or zero in an engine that says so.
+    return Seen(bets, stakes, datetime.fromtimestamp(newest_us / 1e6, UTC) if newest_us else None)
 
 
 def _read_postgres(newest_seen: datetime | None) -> Books:

@@ -130,4 +130,10 @@ class Command(BaseModel):
 class Answer(BaseModel):
     """What a caller gets: camelCase outside, snake_case inside."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        # What has a value already is in every answer all the same.
+        json_schema_serialization_defaults_required=True,
+    )

@@ -28,6 +28,11 @@ GAME = "f783c034-82a0-4da5-b94a-06662871f974"
 REPEATS = 20
 
 
+@pytest.fixture(autouse=True)
+def _no_sweep_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "SWEEP_EVERY", 10**9)
+
+
 @pytest.fixture(scope="module")
 def place_bet(database: BettingDatabase) -> Callable[..., HttpAnswer]:
     return http_caller("place_bet")
@@ -298,6 +303,18 @@ def test_expired_keys_are_deleted_in_bounded_batches(
         assert [delete_expired(conn, limit=3) for _ in range(3)] == [3, 1, 0]
     left = database.query("SELECT key FROM idempotency_keys WHERE user_id = %s", [user])
     assert left == [(keys[4],)]
+
+
+def test_requests_sweep_up_what_expired(
+    send: Callable[..., HttpAnswer], database: BettingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, old, new = database.new_user(), new_key(), new_key()
+    send(user, old)
+    expire(database, old)
+    monkeypatch.setattr(idempotency, "SWEEP_EVERY", 1)
+    send(user, new)
+    left = database.query("SELECT key FROM idempotency_keys WHERE user_id = %s", [user])
+    assert left == [(new,)]
 
 
 def test_a_key_that_never_comes_to_rest_is_given_up(database: BettingDatabase) -> None:

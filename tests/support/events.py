@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
+import warnings
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from tests.support.kafka import Broker, running_kafka
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from clickhouse_connect.driver.httpclient import HttpClient
+    from clickhouse_connect.driver.client import Client
 
     from tests.support.services import ClickHouseServer
 
@@ -126,6 +128,11 @@ def close_events_clients() -> None:
     health.close()
     metrics.close()
     settings.forget_settings()
+    with warnings.catch_warnings():
+        # kafka-python leaves sockets of refused connections to the garbage collector. Collect them
+        # here, not in the middle of another test.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def consume(broker: Broker, topic: str, count: int) -> list[Any]:
@@ -150,6 +157,19 @@ def consume(broker: Broker, topic: str, count: int) -> list[Any]:
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka is given up after a second or two, so that outages do not cost the tests minutes."""
+    for name, seconds in {
+        "CONNECT_TIMEOUT_S": 1.0,
+        "METADATA_TIMEOUT_S": 1.0,
+        "LINGER_S": 0.5,
+        "REQUEST_TIMEOUT_S": 1.0,
+        "DELIVERY_TIMEOUT_S": 1.5,
+    }.items():
+        monkeypatch.setattr(kafka, name, seconds)
+
+
+@pytest.fixture
 def broker() -> Iterator[Broker]:
     """A broker of this test's own, without topics; its address is in the environment."""
     with (
@@ -167,7 +187,7 @@ def topics(broker: Broker) -> Broker:
 
 
 @pytest.fixture
-def analytics(clickhouse_server: ClickHouseServer) -> Iterator[HttpClient]:
+def analytics(clickhouse_server: ClickHouseServer) -> Iterator[Client]:
     """A client of this test's own database, migrated; its address is in the environment."""
     name = f"test_{uuid4().hex}"
     admin = clickhouse_connect.get_client(dsn=clickhouse_server.url, dedicated_pool=True)

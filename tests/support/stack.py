@@ -35,6 +35,10 @@ class StackUnderTest:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def python(self) -> str:
+        return sys.executable
+
+    @property
     def http_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['http']}"
 
@@ -59,7 +63,7 @@ class StackUnderTest:
     ) -> subprocess.CompletedProcess[str]:
         """Run `local-stack` with these arguments; with `check`, it has to succeed."""
         result = subprocess.run(
-            [sys.executable, "-m", "local_stack.cli", *arguments],
+            [self.python, "-m", "local_stack.cli", *arguments],
             cwd=self.project_dir,
             env={**os.environ, **self.environment, **environment},
             capture_output=True,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 PROVISION_RETRY_S_MAX = 30.0
 CLOSE_WAIT_S = STOP_GRACE_S + 1.0  # by then every environment has been killed
+TIMER_SLACK_MS = 0.5  # a timer that fires a moment early must not mean another whole wait
 RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
 ACCOUNT_LIMIT = "ConcurrentInvocationLimitExceeded"
 _LIVE = frozenset({State.STARTING, State.READY, State.BUSY})
@@ -104,13 +105,10 @@ class Pool:
             return
         if self._closed:
             raise RuntimeFailed("the host is stopping")
-        reason = self._full()
-        if reason and (self.limit == 0 or not (may_wait or self._one_is_coming_free())):
+        reason = self._refusal(may_wait=may_wait)
+        if reason:
             self._throttles.inc()
             raise Throttled(reason)
-        if len(self._waiters) >= self._limits.http_waiters + (self.limit or 0):
-            self._throttles.inc()
-            raise Throttled(reason or RESERVED_LIMIT)
         self._waiters.append(_Waiter(invocation, clock.monotonic()))
         self._serve_waiters()
 
@@ -224,14 +222,20 @@ class Pool:
         else:
             self._watch_oldest()
 
-    def _one_is_coming_free(self) -> bool:
-        """Whether an environment that runs nothing, but is not idle yet, is left for one caller.
+    def _refusal(self, *, may_wait: bool) -> str:
+        """Why one more caller is refused, or nothing.
 
-        One that has answered asks for its next invocation a moment later. Concurrency counts
-        invocations: who calls again as soon as it is answered is never over the limit.
+        Concurrency counts invocations, not environments: one that has answered, and has not asked
+        for its next yet, is free for whoever calls again at once.
         """
-        occupied = sum(1 for environment in self.environments if environment.occupied)
-        return len(self.environments) + self._starting - occupied > len(self._waiters)
+        if len(self._waiters) >= self._limits.http_waiters + (self.limit or 0):
+            return self._full() or RESERVED_LIMIT
+        running = sum(1 for environment in self.environments if environment.occupied)
+        running += len(self._waiters)
+        if self.limit == 0 or (self.limit is not None and running >= self.limit and not may_wait):
+            return RESERVED_LIMIT
+        none_left = self._account.reached() and running >= len(self.environments) + self._starting
+        return ACCOUNT_LIMIT if none_left and not may_wait else ""
 
     def _full(self) -> str:
         """Why no environment may be added, or nothing."""
@@ -253,7 +257,7 @@ class Pool:
         starting = sum(1 for e in self.environments if e.state is State.STARTING)
         waited_ms = (clock.monotonic() - self._waiters[0].since) * 1000
         if (
-            waited_ms >= self._limits.scale_out_wait_ms
+            waited_ms >= self._limits.scale_out_wait_ms - TIMER_SLACK_MS
             and starting + self._starting < len(self._waiters)
             and not self._full()
         ):

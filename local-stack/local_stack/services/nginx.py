@@ -178,8 +178,8 @@ def lambda_errors() -> list[ErrorPage]:
 _HTTP_ERRORS: Sequence[tuple[Sequence[int], int, str, str]] = (
     ((400,), 400, "The request is not valid HTTP.", "bad_request"),
     ((403,), 403, "This is not allowed.", "forbidden"),
-    ((404,), 404, "No function answers this path.", "route_not_found"),
-    ((405,), 405, "This method is not served.", "method_not_allowed"),
+    # 405 is how Nginx refuses TRACE and CONNECT; HTTP API knows no 405.
+    ((404, 405), 404, "No function answers this method and path.", "route_not_found"),
     ((408,), 408, "The request did not arrive in time.", "request_timeout"),
     ((411,), 411, "The body has no length.", "length_required"),
     ((413,), 413, "The body is over the limit.", "payload_too_large"),
@@ -188,9 +188,15 @@ _HTTP_ERRORS: Sequence[tuple[Sequence[int], int, str, str]] = (
     ((500,), 500, "Something went wrong here.", "internal_error"),
     ((501,), 501, "This transfer encoding is not served.", "not_implemented"),
     ((502, 503, 504), 503, "No function host answered; try again.", "service_unavailable"),
+    ((505,), 505, "This version of HTTP is not served.", "http_version_not_supported"),
 )
 _LAMBDA_ERRORS: Sequence[tuple[Sequence[int], int, str, str]] = (
-    ((400, 405, 411, 494, 501), 400, "InvalidRequestContentException", "The request is not valid."),
+    (
+        (400, 405, 411, 494, 501, 505),
+        400,
+        "InvalidRequestContentException",
+        "The request is not valid.",
+    ),
     ((404,), 404, "ResourceNotFoundException", "No such operation."),
     ((413,), 413, "RequestTooLargeException", "The payload is over the limit of 6 MiB."),
     ((414,), 414, "RequestTooLargeException", "The address is over the limit."),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAIL_BYTES_MAX = 4096  # X-Amz-Log-Result: "the last 4 KB of the execution log" (API_Invoke)
-LINE_BYTES_MAX = 256 * 1024  # a longer line is cut, as CloudWatch cuts an event
+LINE_BYTES_MAX = 256 * 1024  # a longer line is cut into several, as CloudWatch's events are
 READ_BYTES = 64 * 1024
 DRAIN_READS_MAX = 64  # 4 MiB: what one drain may take before the loop gets its turn again
 FLUSH_BYTES = 64 * 1024
@@ -181,7 +181,8 @@ class EnvironmentLog:
         end = data.rfind(b"\n") + 1
         lines, self._partial = data[:end], data[end:]
         if len(self._partial) > LINE_BYTES_MAX:
-            lines, self._partial = lines + self._partial[:LINE_BYTES_MAX] + b"\n", b""
+            lines += self._partial[:LINE_BYTES_MAX] + b"\n"
+            self._partial = self._partial[LINE_BYTES_MAX:]
         if lines:
             self._emit(lines)
             if b'"_aws"' in lines:

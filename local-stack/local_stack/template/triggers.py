@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MAPPING = "AWS::Lambda::EventSourceMapping"
 _FUNCTION = "AWS::Serverless::Function"
 _HTTP_API = "AWS::Serverless::HttpApi"
+_WINDOW = "MaximumBatchingWindowInSeconds"
 _EVENTS = ("HttpApi", "Schedule", "SelfManagedKafka")
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "ANY"})
 BATCH_SIZE_MAX = 10_000
@@ -47,7 +48,7 @@ _MAPPING_HONOURED = frozenset(
         "Enabled",
         "FunctionName",
         "FunctionResponseTypes",
-        "MaximumBatchingWindowInSeconds",
+        _WINDOW,
         "SelfManagedEventSource",
         "SelfManagedKafkaEventSourceConfig",
         "StartingPosition",
@@ -164,10 +165,10 @@ def _kafka_source(
     batch_size = _whole(source, at, f"{path}.BatchSize", properties.get("BatchSize", 100))
     if not 1 <= batch_size <= BATCH_SIZE_MAX:
         source.fail(at, f"{path}.BatchSize", f"is from 1 to {BATCH_SIZE_MAX}")
-    window = properties.get("MaximumBatchingWindowInSeconds")
-    window_s = 0.5 if window is None else float(_whole(source, at, path, window))
+    window, window_path = properties.get(_WINDOW), f"{path}.{_WINDOW}"
+    window_s = 0.5 if window is None else float(_whole(source, at, window_path, window))
     if window_s > WINDOW_S_MAX:
-        source.fail(at, f"{path}.MaximumBatchingWindowInSeconds", f"is at most {WINDOW_S_MAX}")
+        source.fail(at, window_path, f"is at most {WINDOW_S_MAX}")
     response_types = properties.get("FunctionResponseTypes") or []
     if response_types not in ([], ["ReportBatchItemFailures"]):
         source.fail(at, f"{path}.FunctionResponseTypes", "only ReportBatchItemFailures is known")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from local_stack.errors import ServiceFailed, SettingsError
 from local_stack.parts import Port
 from local_stack.settings import Settings
 from tests.support.ports import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_another_python_is_refused_with_the_remedy() -> None:

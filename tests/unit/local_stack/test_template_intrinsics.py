@@ -230,9 +230,7 @@ def test_a_value_that_is_kept_elsewhere_is_not_taken_for_the_value(project: Proj
     """
 
     assert project.variable("!Ref Key", before=before, Key="given") == "given"
-    refusal = project.function_refusal(
-        "Environment: {Variables: {VALUE: !Ref Key}}", before=before
-    )
+    refusal = project.function_refusal("Environment: {Variables: {VALUE: !Ref Key}}", before=before)
     assert "parameter Key has no value" in refusal
 
 

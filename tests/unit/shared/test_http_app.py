@@ -127,7 +127,7 @@ def test_a_body_at_the_limit_is_read_and_one_past_it_is_413() -> None:
     at_limit = frame.replace('""', f'"{note}"')
     assert len(at_limit) == BODY_BYTES_MAX
     assert order(accepted, body=at_limit)["statusCode"] == 200
-    assert_problem(order(accepted, body=at_limit + " "), 413, "body_too_large")
+    assert_problem(order(accepted, body=at_limit + " "), 413, "payload_too_large")
 
 
 def test_every_fault_is_named_with_a_pointer() -> None:

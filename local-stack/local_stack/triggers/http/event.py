@@ -67,8 +67,8 @@ def build_event(
     }
     if cookies:
         event["cookies"] = cookies
-    if request.query:
-        event["queryStringParameters"] = _query(request.query)
+    if request.query and (values := _query(request.query)):
+        event["queryStringParameters"] = values
     if path_parameters:
         event["pathParameters"] = path_parameters
     if request.body:

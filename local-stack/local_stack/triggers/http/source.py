@@ -55,7 +55,7 @@ class HttpGateway:
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; every failure has an answer, in the style of the settings."""
-        request_id = _request_id(request)
+        request_id = _request_id(request.header(b"x-request-id"))
         match = self._router.match(request.method, request.path)
         if match is None:
             return gateway_error("no_route", self._style, request_id)
@@ -74,9 +74,9 @@ class HttpGateway:
             failure = _FAILURES[type(error)]
         return gateway_error(failure, self._style, request_id)
 
-    def refuse(self, status: int) -> HttpResponse:
+    def refuse(self, status: int, request_id: str) -> HttpResponse:
         """An answer to what is no request: too large, too slow, malformed."""
-        return server_refusal(status, self._style, str(uuid.uuid4()))
+        return server_refusal(status, self._style, _request_id(request_id))
 
     def _payload(self, match: Match, request: HttpRequest, request_id: str) -> bytes:
         event = build_event(
@@ -98,9 +98,8 @@ class HttpGateway:
             return await self._invoker.invoke(function.name, payload, wait_s=self._wait_s)
 
 
-def _request_id(request: HttpRequest) -> str:
+def _request_id(given: str) -> str:
     """Nginx's id of the request, so that one id goes from there to the Kafka header."""
-    given = request.header(b"x-request-id")
     if 1 <= len(given) <= REQUEST_ID_BYTES_MAX and given.isascii() and given.isprintable():
         return given
     return str(uuid.uuid4())

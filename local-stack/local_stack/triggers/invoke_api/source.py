@@ -60,8 +60,9 @@ class LambdaApi:
             return _response(*error_answer(error))
 
     @staticmethod
-    def refuse(status: int) -> HttpResponse:
+    def refuse(status: int, request_id: str) -> HttpResponse:
         """An answer to what is no request: too large, too slow, malformed."""
+        del request_id  # the Lambda API gives an id of its own
         if status == 413:
             msg = f"Request must be smaller than {SYNC_BYTES_MAX} bytes for the InvokeFunction operation"
             return _response(*error_answer(PayloadTooLarge(msg)))

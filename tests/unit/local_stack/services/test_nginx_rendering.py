@@ -93,12 +93,12 @@ def test_gateway_statuses_become_503() -> None:
 
     assert causes[503] == "502 503 504 =503"
     assert causes[431] == "494 =431"
-    assert causes[404] == "404"
+    assert causes[404] == "404 405 =404"
 
 
 def test_a_template_that_does_not_render_is_named(tmp_path: Path) -> None:
     template = tmp_path / "nginx.conf.j2"
     template.write_text("{{ no_such_name }}")
 
-    with pytest.raises(SettingsError, match="nginx.conf.j2: 'no_such_name' is undefined"):
+    with pytest.raises(SettingsError, match=r"nginx\.conf\.j2: 'no_such_name' is undefined"):
         nginx.render(_settings(nginx_template=template), [])

@@ -1,0 +1,1 @@
+"""Stand-ins, written by hand, for what would need a process or an outage."""
