@@ -124,7 +124,8 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self.task: asyncio.Task[None] | None = None
-        self._waiting: list[HttpRequest] = []  # at most what one read brought (pipelining)
+        # Pipelined requests, and whether the connection stays: at most what one read brought.
+        self._waiting: list[tuple[HttpRequest, bool]] = []
         self._since = clock.monotonic()
         self._in_request = False
         self._client_ip = ""
@@ -211,7 +212,7 @@ class _Connection(asyncio.Protocol):
         )
         keep_alive = self._parser.should_keep_alive()
         if self.task is not None:  # pipelined: answered in order, and nothing more is read
-            self._waiting.append(request)
+            self._waiting.append((request, keep_alive))
             self._transport.pause_reading()
             return
         self._start(request, keep_alive=keep_alive)
@@ -256,7 +257,8 @@ class _Connection(asyncio.Protocol):
         if close:
             self._transport.close()
         elif self._waiting:
-            self._start(self._waiting.pop(0), keep_alive=True)
+            request, keep_alive = self._waiting.pop(0)
+            self._start(request, keep_alive=keep_alive)
             if not self._waiting:
                 self._transport.resume_reading()
 

@@ -52,8 +52,8 @@ class Server:
         return HttpResponse(200, [(b"x-a", b"b")], body)
 
     @staticmethod
-    def _refuse(status: int) -> HttpResponse:
-        return HttpResponse(status, [], b"refused")
+    def _refuse(status: int, request_id: str) -> HttpResponse:
+        return HttpResponse(status, [], f"refused {request_id}".encode())
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -282,9 +282,12 @@ def test_a_handler_that_raises_is_a_500_and_the_connection_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def test(server: Server) -> None:
-        answer = await server.exchange(_get("/broken", close=False), _get("/fine"))
+        answer = await server.exchange(
+            _get("/broken", b"x-request-id: the-id", close=False), _get("/fine")
+        )
 
         assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+        assert b"refused the-id" in answer
         assert answer.endswith(b"GET /fine 0")
 
     _run(test)
@@ -297,10 +300,13 @@ def test_a_handler_that_raises_is_a_500_and_the_connection_goes_on(
 def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_refused() -> None:
     async def test(server: Server) -> None:
         fits = await server.exchange(_post(b"x" * BODY_BYTES_MAX))
-        does_not = await server.exchange(_post(b"x" * (BODY_BYTES_MAX + 1)))
+        does_not = await server.exchange(
+            _post(b"x" * (BODY_BYTES_MAX + 1), b"x-request-id: the-id")
+        )
 
         assert fits.startswith(b"HTTP/1.1 200 OK\r\n")
         assert does_not.startswith(b"HTTP/1.1 413 ")
+        assert does_not.endswith(b"refused the-id")
         assert len(server.requests) == 1
 
     _run(test)
@@ -336,11 +342,20 @@ def test_headers_at_the_limit_are_taken_and_one_byte_more_is_refused() -> None:
 @pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nx: ", b"GET /"])
 def test_a_head_that_never_ends_is_refused_when_it_is_too_long(start: bytes) -> None:
     async def test(server: Server) -> None:
-        pieces = [b"y" * 4096] * 8
+        reader, writer = await server.connect()
+        status = asyncio.create_task(reader.readline())
+        writer.write(start)
+        sent = 0
+        while not status.done():
+            writer.write(b"y" * 1024)
+            sent += 1024
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            await server.turns()
 
-        answer = await server.exchange(start, *pieces)
-
-        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert (await status).startswith(b"HTTP/1.1 431 ")
+        assert HEADER_BYTES_MAX - 1024 < sent <= HEADER_BYTES_MAX + 4096
+        writer.close()
 
     _run(test)
 
@@ -356,7 +371,8 @@ def test_a_head_that_never_ends_is_refused_when_it_is_too_long(start: bytes) -> 
         b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
         b"\x16\x03\x01\x02\x00",  # somebody speaks TLS
-        _get("/", b"upgrade: websocket", close=False).replace(b"\r\n\r\n", b"\r\nconnection: upgrade\r\n\r\n"),
+        _get("/", b"upgrade: websocket", b"connection: upgrade", close=False),
+        _post(b"abc", b"upgrade: h2c", b"connection: upgrade", close=False),
         b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n",
     ],
 )
@@ -421,8 +437,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_request_that_dribbles_in_is_given_up_in_time(now: list[float]) -> None:
     async def test(server: Server) -> None:
         reader, writer = await server.connect()
-        for _ in range(4):
-            writer.write(b"GET / HT"[:2])
+        for piece in (b"GE", b"T ", b"/a", b"b "):
+            writer.write(piece)
             await writer.drain()
             await server.turns()
             now[0] += REQUEST_SECONDS / 4
