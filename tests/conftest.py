@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OURS = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL")
 
@@ -16,3 +24,12 @@ pytest_plugins = (
     "tests.support.postgres",
     "tests.support.events",
 )
+
+
+@pytest.fixture(autouse=True)
+def no_event_loop_left() -> Iterator[None]:
+    """Close the loop that Mangum leaves as the current one, or the next `asyncio.run` drops it."""
+    yield
+    with contextlib.suppress(RuntimeError):  # there is none
+        asyncio.get_event_loop().close()
+    asyncio.set_event_loop(None)

@@ -120,7 +120,7 @@ class RunningHost:
     def log(self, function: str) -> str:
         """What is on disk of a function's log; lines arrive within a tenth of a second."""
         path = self.settings.log_dir / "functions" / f"{function}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        return path.read_bytes().decode(errors="replace") if path.exists() else ""
 
     def output(self) -> str:
         """What the host itself wrote."""

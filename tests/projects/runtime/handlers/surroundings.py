@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
+import socket
 import sys
 import threading
 import time
@@ -29,7 +31,6 @@ def context(event: object, context: LambdaContext) -> dict[str, Any]:
         "client": None if client is None else client.client.app_title,
         "custom": None if client is None else client.custom,
         "trace_id": os.environ.get("_X_AMZN_TRACE_ID"),
-        "now": time.time(),
     }
 
 
@@ -44,7 +45,7 @@ def process(event: object, context: object) -> dict[str, Any]:
         "threads": threading.active_count(),
         "random": random.random(),
         "uuid": str(uuid.uuid4()),
-        "runtime_modules": [name for name in sys.modules if name.startswith("local_stack")],
+        "sees": [name for name in ("local_stack", "yaml", "httpx") if _can_import(name)],
         "stdin": sys.stdin.read(),
         "timezone": time.tzname[0],
     }
@@ -57,11 +58,24 @@ def versions(event: object, context: object) -> dict[str, str]:
     return {"anyio": str(anyio.__file__), "idna": str(idna.__file__)}
 
 
+def _can_import(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
 def _descriptors() -> dict[str, str]:
+    """What every open file descriptor is: a path, a pipe, or a socket's family and type."""
     found = {}
     for link in Path("/proc/self/fd").iterdir():
         try:
-            found[link.name] = str(link.readlink())
+            target = str(link.readlink())
         except FileNotFoundError:
             continue  # the one that was open to read this folder
+        if target.startswith("socket:"):
+            with socket.socket(fileno=os.dup(int(link.name))) as each:
+                target = f"{each.family.name} {each.type.name}"
+        found[link.name] = target
     return found
