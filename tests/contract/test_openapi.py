@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi.openapi.models import OpenAPI
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from local_stack.settings import load_settings
 from local_stack.template.loader import load_template

@@ -288,10 +288,10 @@ def test_the_logging_module_writes_as_on_lambda(host: RunningHost) -> None:
 
 
 def test_only_a_cold_start_reports_its_init(host: RunningHost) -> None:
+    for environment in host.environments("Echo"):  # another test may have been here first
+        _kill(host, "Echo", environment["pid"])
+
     cold, warm = host.invoke("Echo"), host.invoke("Echo")
-    if host.environments("Echo")[0]["invocations"] > 2:  # another test was here first
-        _kill(host, "Echo", host.environments("Echo")[0]["pid"])
-        cold, warm = host.invoke("Echo"), host.invoke("Echo")
 
     number = r"\d+\.\d\d ms"
     common = (
@@ -550,9 +550,7 @@ def test_a_function_scales_out_to_its_callers(host: RunningHost, tmp_path: Path)
             )
             for n in range(3)
         ]
-        wait_until(
-            lambda: all((tmp_path / f"{n}").exists() for n in range(3)), 10, "all three run"
-        )
+        wait_until(lambda: all((tmp_path / f"{n}").exists() for n in range(3)), 10, "all three run")
         go.touch()
         pids = {call.result().value for call in calls}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from tests.support.bad_bodies import (
@@ -38,7 +37,7 @@ INTERNAL = (b"Traceback", b"psycopg", b"SELECT", b"site-packages", b".py", b"ngi
 @pytest.fixture(scope="module")
 def prepared(platform: Platform) -> Iterator[Platform]:
     """The platform with the people and games of the cases, and one bet under `USED_KEY`."""
-    with psycopg.connect(platform.stack.database_url) as connection:
+    with platform.database.transaction():
         for user_id, balance, status in (
             (RICH, "1000000.00", "active"),
             (POOR, "10.49", "active"),
@@ -46,9 +45,9 @@ def prepared(platform: Platform) -> Iterator[Platform]:
             (CLOSED, "100.00", "closed"),
             (FULL, "999999999999.99", "active"),
         ):
-            add_user(connection, user_id, balance, status)
+            add_user(platform.database, user_id, balance, status)
         for game_id, status in ((CLOSED_GAME, "closed"), (SETTLED_GAME, "settled")):
-            connection.execute(
+            platform.database.execute(
                 "INSERT INTO games (id, name, type, status, starts_at)"
                 " VALUES (%s, 'Over', 'football', %s, now()) ON CONFLICT DO NOTHING",
                 [game_id, status],

@@ -71,10 +71,11 @@ SELECT (SELECT uniqExact(bet_id) FROM bet_events), (SELECT count() FROM bet_even
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """One running stack, and a client that keeps its connections."""
+    """One running stack, and clients that keep their connections."""
 
     stack: StackUnderTest
     http: httpx.Client
+    database: psycopg.Connection  # every statement commits by itself
 
     # ---- a customer ----
 
@@ -101,8 +102,7 @@ class Platform:
 
     def rows(self, query: LiteralString, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """What PostgreSQL answers."""
-        with psycopg.connect(self.stack.database_url, autocommit=True) as connection:
-            return connection.execute(query, params).fetchall()
+        return self.database.execute(query, params).fetchall()
 
     def row(self, query: LiteralString, params: Sequence[object] = ()) -> tuple[Any, ...]:
         """The one row that PostgreSQL answers."""
@@ -112,8 +112,8 @@ class Platform:
     def new_user(self, balance: str = "0.00", status: str = "active") -> str:
         """Somebody with that much money, which a deposit in the ledger explains."""
         user_id = str(uuid4())
-        with psycopg.connect(self.stack.database_url) as connection:
-            add_user(connection, user_id, balance, status)
+        with self.database.transaction():
+            add_user(self.database, user_id, balance, status)
         return user_id
 
     def balance(self, user_id: str) -> Decimal:
@@ -146,7 +146,7 @@ class Platform:
     def arrived(self) -> tuple[Any, ...]:
         """ClickHouse's bets, its rows, and what the aggregates count and sum up."""
         (row,) = self.ask_clickhouse(_ARRIVED)
-        return row
+        return tuple(row)
 
     def ask_clickhouse(self, query: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         """The rows that ClickHouse answers."""
@@ -194,12 +194,15 @@ def add_user(
 
 
 def connected(stack: StackUnderTest) -> Iterator[Platform]:
-    """A platform with a client of its own, which is closed afterwards."""
+    """A platform with clients of its own, which are closed afterwards."""
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    with httpx.Client(
-        base_url=stack.http_url, timeout=ANSWER_TIMEOUT_S, trust_env=False, limits=limits
-    ) as http:
-        yield Platform(stack, http)
+    with (
+        httpx.Client(
+            base_url=stack.http_url, timeout=ANSWER_TIMEOUT_S, trust_env=False, limits=limits
+        ) as http,
+        psycopg.connect(stack.database_url, autocommit=True) as database,
+    ):
+        yield Platform(stack, http, database)
 
 
 def _key(key: str | None) -> dict[str, str]:

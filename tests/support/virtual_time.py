@@ -67,9 +67,7 @@ def virtual_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualTimeLoop]:
     """A loop of one's own; `local_stack.clock` shows its time."""
     loop = VirtualTimeLoop()
     monkeypatch.setattr(clock, "monotonic", loop.time)
-    monkeypatch.setattr(
-        clock, "epoch_ms", lambda: EPOCH_MS + round((loop.time() - START) * 1000)
-    )
+    monkeypatch.setattr(clock, "epoch_ms", lambda: EPOCH_MS + round((loop.time() - START) * 1000))
     try:
         yield loop
     finally:

@@ -58,9 +58,7 @@ class World:
         self.environment = self.runtime.environment
 
     async def _make(self) -> FakeRuntime:
-        return make_environment(
-            self.function, self.owner, self.metrics, self.zygote, NO_SUCH_PID
-        )
+        return make_environment(self.function, self.owner, self.metrics, self.zygote, NO_SUCH_PID)
 
     def busy(self, request_id: str = "one", *, want_tail: bool = False) -> Invocation:
         """Bring it to BUSY, and return the invocation that it runs."""
@@ -76,6 +74,10 @@ class World:
 
     def counted(self, name: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, {"function": "Hello"})
+
+
+def _state(world: World) -> State:
+    return world.environment.state
 
 
 @pytest.fixture
@@ -110,17 +112,17 @@ def test_every_state_is_in_the_table_and_the_last_one_is_final() -> None:
 
 
 def test_it_starts_serves_and_serves_again(world: World) -> None:
-    assert world.environment.state is State.STARTING
+    assert _state(world) is State.STARTING
     world.runtime.next()
-    assert world.environment.state is State.READY
+    assert _state(world) is State.READY
     assert world.owner.ready == 1
 
     for number in ("one", "two"):
         invocation = world.busy(number)
-        assert world.environment.state is State.BUSY
+        assert _state(world) is State.BUSY
         assert world.runtime.invocation is invocation
         world.runtime.finish(b'"done"')
-        assert world.environment.state is State.READY
+        assert _state(world) is State.READY
         outcome = invocation.done.result()
         assert (outcome.request_id, outcome.payload) == (number, b'"done"')
         assert outcome.function_error is None
@@ -133,12 +135,14 @@ def test_it_starts_serves_and_serves_again(world: World) -> None:
 
 
 def test_it_is_occupied_until_it_has_answered(world: World) -> None:
-    assert not world.environment.occupied
+    seen = [world.environment.occupied]
     world.busy()
-    assert world.environment.occupied
+    seen.append(world.environment.occupied)
     world.runtime.respond()
-    assert world.environment.state is State.BUSY
-    assert not world.environment.occupied
+    seen.append(world.environment.occupied)
+
+    assert seen == [False, True, False]
+    assert _state(world) is State.BUSY
 
 
 def test_the_deadline_counts_from_the_hand_over(world: World) -> None:
@@ -191,7 +195,7 @@ def test_an_error_is_what_came_on_the_error_route(world: World) -> None:
 
     assert world.error_of(invocation.done.result()) == {"errorType": "X"}
     assert world.counted("lambda_errors_total") == 1
-    assert world.environment.state is State.READY
+    assert _state(world) is State.READY
 
 
 def test_a_result_that_looks_like_an_error_is_none(world: World) -> None:
@@ -210,7 +214,7 @@ def test_a_response_that_is_too_large_is_an_error_of_its_own(world: World) -> No
     error = world.error_of(invocation.done.result())
     assert error["errorType"] == "Function.ResponseSizeTooLarge"
     world.runtime.next()
-    assert world.environment.state is State.READY
+    assert _state(world) is State.READY
 
 
 # --- the ways it should not ------------------------------------------------------------------
@@ -253,12 +257,12 @@ def test_an_init_error_after_init_is_a_violation(world: World) -> None:
 
 def test_an_init_error_is_handed_to_the_owner_when_the_process_has_ended(world: World) -> None:
     world.environment.init_failed(b'{"errorType": "Runtime.ImportModuleError"}')
-    assert world.environment.state is State.FAILED
+    assert _state(world) is State.FAILED
     assert world.owner.gone == []
 
     world.runtime.exit(1)
 
-    assert world.environment.state is State.STOPPED
+    assert _state(world) is State.STOPPED
     assert world.owner.gone == [b'{"errorType": "Runtime.ImportModuleError"}']
     assert world.runtime.server.closed
     assert world.runtime.log.closed
@@ -278,7 +282,7 @@ def test_init_that_takes_too_long_is_killed_and_told(world: World) -> None:
     world.loop.advance(0.002)
 
     assert world.zygote.killed == [(NO_SUCH_PID, signal.SIGKILL)]
-    assert world.environment.state is State.FAILED
+    assert _state(world) is State.FAILED
     assert world.runtime.log.text == (
         b"INIT_REPORT Init Duration: 10000.00 ms\tPhase: init\tStatus: timeout\n"
     )
@@ -302,7 +306,7 @@ def test_a_timeout_kills_and_answers_at_once(world: World) -> None:
     assert b"\tStatus: timeout\t\n" in world.runtime.log.text
 
     world.runtime.exit(-9)
-    assert world.environment.state is State.STOPPED
+    assert _state(world) is State.STOPPED
     assert world.owner.gone == [None]
     assert world.counted("lambda_errors_total") == 1
 
@@ -316,7 +320,7 @@ def test_a_process_that_dies_of_its_work_answers_for_it(world: World) -> None:
     assert error["errorType"] == "Runtime.ExitError"
     assert error["errorMessage"].endswith("signal: segmentation fault")
     assert b"\tStatus: error\tError Type: Runtime.ExitError\t\n" in world.runtime.log.text
-    assert world.environment.state is State.STOPPED
+    assert _state(world) is State.STOPPED
     assert world.owner.gone == [None]
 
 
@@ -336,7 +340,7 @@ def test_a_process_that_dies_idle_is_no_error(world: World) -> None:
 
     world.runtime.exit(-9)
 
-    assert world.environment.state is State.STOPPED
+    assert _state(world) is State.STOPPED
     assert world.owner.gone == [None]
     assert world.counted("lambda_errors_total") == 0
 
@@ -350,7 +354,7 @@ def test_stopping_is_polite_and_then_it_is_not(world: World) -> None:
     world.environment.stop()
     world.environment.stop()  # once is enough
 
-    assert world.environment.state is State.STOPPING
+    assert _state(world) is State.STOPPING
     assert world.zygote.killed == [(NO_SUCH_PID, signal.SIGTERM)]
     world.loop.advance(STOP_GRACE_S + 0.001)
     assert world.zygote.killed[1:] == [(NO_SUCH_PID, signal.SIGKILL)]
@@ -379,7 +383,7 @@ def test_an_invocation_whose_caller_has_gone_is_finished_all_the_same(world: Wor
 
     world.runtime.finish()
 
-    assert world.environment.state is State.READY
+    assert _state(world) is State.READY
 
 
 def test_only_a_ready_environment_can_be_invoked(world: World) -> None:

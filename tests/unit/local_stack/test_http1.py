@@ -31,6 +31,7 @@ class Server:
 
     def __init__(self) -> None:
         self.requests: list[HttpRequest] = []
+        self.arrived = asyncio.Event()
         self.go = asyncio.Event()
         self.go.set()
         self.http = HttpServer(self._handle, body_bytes_max=BODY_BYTES_MAX, refuse=self._refuse)
@@ -43,6 +44,7 @@ class Server:
 
     async def _handle(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)
+        self.arrived.set()
         await self.go.wait()
         if request.path == "/broken":
             raise ValueError("broken")
@@ -223,8 +225,7 @@ def test_a_pipelined_request_waits_for_the_one_before() -> None:
         server.go.clear()
         reader, writer = await server.connect()
         writer.write(_get("/1", close=False) + _get("/2", close=False))
-        while not server.requests:
-            await asyncio.sleep(0)
+        await server.arrived.wait()
         await server.turns()
         assert [request.path for request in server.requests] == ["/1"]
 
@@ -395,8 +396,7 @@ def test_a_request_that_is_not_whole_is_not_run() -> None:
         await server.turns()
 
         writer.close()
-        while server.http.connections:
-            await asyncio.sleep(0)
+        await server.turns()
 
         assert server.requests == []
 
@@ -408,8 +408,7 @@ def test_a_client_that_goes_away_gives_up_its_request() -> None:
         server.go.clear()
         _, writer = await server.connect()
         writer.write(_get())
-        while not server.requests:
-            await asyncio.sleep(0)
+        await server.arrived.wait()
         [connection] = server.http.connections
         task = connection.task
         assert task is not None
@@ -478,8 +477,7 @@ def test_a_request_that_is_being_answered_has_all_the_time(now: list[float]) -> 
         server.go.clear()
         reader, writer = await server.connect()
         writer.write(_get(close=False))
-        while not server.requests:
-            await asyncio.sleep(0)
+        await server.arrived.wait()
         [connection] = server.http.connections
 
         connection.check_age(now[0] + 10_000)
@@ -500,8 +498,7 @@ def test_stopping_finishes_what_runs_and_takes_nothing_more() -> None:
         idle_reader, idle_writer = await server.connect()
         reader, writer = await server.connect()
         writer.write(_get(close=False))
-        while not server.requests:
-            await asyncio.sleep(0)
+        await server.arrived.wait()
 
         stopping = asyncio.create_task(server.http.stop(TIMEOUT_S))
         await server.turns()
@@ -525,8 +522,7 @@ def test_stopping_does_not_wait_for_ever() -> None:
         server.go.clear()
         reader, writer = await server.connect()
         writer.write(_get(close=False))
-        while not server.requests:
-            await asyncio.sleep(0)
+        await server.arrived.wait()
 
         await server.http.stop(0.01)
 

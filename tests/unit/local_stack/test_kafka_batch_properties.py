@@ -7,6 +7,7 @@ from collections import defaultdict
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from typing_extensions import override
 
 from local_stack.triggers.kafka.batch import PAYLOAD_BYTES_MAX, Batch, Batcher
 from tests.support.kafka_records import a_record
@@ -114,6 +115,7 @@ class BatcherMachine(RuleBasedStateMachine):
         due = self.batcher.next_due(self.now)
         assert due is None or 0 <= due <= 1.0
 
+    @override
     def teardown(self) -> None:
         """With a function that works and every partition ours, everything is done in the end."""
         for batch in self.running:
@@ -131,11 +133,9 @@ class BatcherMachine(RuleBasedStateMachine):
             for batch in self.running:
                 self._settle(batch, {})
             self.running = []
-        msg = f"{dict(self.committed)} of {({p: len(r) for p, r in self.log.items()})} is done"
+        msg = f"{dict(self.committed)} of { ({p: len(r) for p, r in self.log.items()}) } is done"
         raise AssertionError(msg)
 
 
-BatcherMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None
-)
+BatcherMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestBatcher = BatcherMachine.TestCase

@@ -40,7 +40,13 @@ def test_the_first_line_is_lambdas() -> None:
 
 @pytest.mark.parametrize(
     ("duration_ms", "shown", "billed"),
-    [(0.0, "0.00", 0), (0.001, "0.00", 1), (3.0, "3.00", 3), (3.01, "3.01", 4), (999.999, "1000.00", 1000)],
+    [
+        (0.0, "0.00", 0),
+        (0.001, "0.00", 1),
+        (3.0, "3.00", 3),
+        (3.01, "3.01", 4),
+        (999.999, "1000.00", 1000),
+    ],
 )
 def test_billed_duration_is_rounded_up(duration_ms: float, shown: str, billed: int) -> None:
     lines = end_lines(
@@ -64,9 +70,7 @@ def test_init_duration_and_status_are_there_when_they_are_given() -> None:
         status="Status: timeout",
     )
 
-    assert lines.endswith(
-        b"Max Memory Used: 36 MB\tInit Duration: 110.10 ms\tStatus: timeout\t\n"
-    )
+    assert lines.endswith(b"Max Memory Used: 36 MB\tInit Duration: 110.10 ms\tStatus: timeout\t\n")
 
 
 # --- the file --------------------------------------------------------------------------------
@@ -162,12 +166,14 @@ def test_a_single_file_starts_anew(loop: VirtualTimeLoop, tmp_path: Path) -> Non
 
 
 def test_a_file_that_was_there_is_continued(loop: VirtualTimeLoop, tmp_path: Path) -> None:
-    for line in (b"first\n", b"second\n"):
-        folder = LogFolder(loop, tmp_path, bytes_max=100, files_max=3)
-        folder.write(line)
-        folder.file.close()
+    first = LogFolder(loop, tmp_path, bytes_max=100, files_max=3)
+    first.write(b"first\n")
+    first.file.close()
+    second = LogFolder(loop, tmp_path, bytes_max=100, files_max=3)
+    second.write(b"second\n")
+    second.file.close()
 
-    assert folder.text() == b"first\nsecond\n"
+    assert second.text() == b"first\nsecond\n"
 
 
 # --- the pipe --------------------------------------------------------------------------------

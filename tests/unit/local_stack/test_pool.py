@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typing_extensions import override
 
 from local_stack.environments.environment import STOP_GRACE_S
 from local_stack.environments.pool import (
@@ -52,9 +53,7 @@ class World:
         self.calls: list[Invocation] = []
 
     async def _make(self, function: dict[str, Any]) -> Pool:
-        return Pool(
-            a_function(**function), self.starter, self.limits, self.account, self.metrics
-        )
+        return Pool(a_function(**function), self.starter, self.limits, self.account, self.metrics)
 
     def call(self, *, may_wait: bool = True) -> Invocation:
         """A caller comes; what can happen at once, happens."""
@@ -411,6 +410,7 @@ def test_an_environment_that_dies_before_its_start_is_reported_is_not_used(
     class HastyStarter(FakeStarter):
         """Its first environment is ready, and dead, before anybody heard of it."""
 
+        @override
         async def start(self, *arguments: Any) -> Any:
             environment = await super().start(*arguments)
             if len(self.runtimes) == 1:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from typing_extensions import override
 
 from local_stack.environments.pool import AccountLimit, Pool
 from local_stack.environments.state import State
@@ -54,6 +55,7 @@ class PoolMachine(RuleBasedStateMachine):
     async def _make(self) -> Pool:
         return Pool(self.function, self.starter, LIMITS, self.account, self.metrics)
 
+    @override
     def teardown(self) -> None:
         if not hasattr(self, "pool"):
             return
@@ -163,12 +165,7 @@ class PoolMachine(RuleBasedStateMachine):
     def _everybody_is_answered_in_the_end(self) -> None:
         """Once environments work again, whoever waits is served."""
         for _ in range(100):
-            open_calls = [
-                call
-                for call in self.calls
-                if not call.done.done() and call.request_id not in self.abandoned
-            ]
-            if not open_calls:
+            if not self._open_calls():
                 break
             for runtime in self._in(State.STOPPING, State.FAILED):
                 runtime.exit(-9)
@@ -179,7 +176,14 @@ class PoolMachine(RuleBasedStateMachine):
                     runtime.respond()
                 runtime.next()
             self.loop.advance(0.006)
-        assert not open_calls, f"{len(open_calls)} callers were forgotten"
+        assert self._open_calls() == [], "callers were forgotten"
+
+    def _open_calls(self) -> list[Invocation]:
+        return [
+            call
+            for call in self.calls
+            if not call.done.done() and call.request_id not in self.abandoned
+        ]
 
 
 PoolMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -213,8 +213,8 @@ def test_a_parameter_keeps_its_own_rules(
 def test_a_number_at_its_bounds_is_taken(project: Project, low: str, high: str) -> None:
     template = "Parameters: {P: {Type: Number, MinValue: 1, MaxValue: 5}}\nResources: {}\n"
 
-    assert project.load(template, P=low)
-    assert project.load(template, P=high)
+    assert project.load(template, P=low).functions == {}
+    assert project.load(template, P=high).functions == {}
 
 
 def test_an_override_that_no_parameter_takes_is_refused(project: Project) -> None:

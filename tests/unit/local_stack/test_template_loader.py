@@ -47,7 +47,11 @@ def test_a_key_is_the_text_that_was_written(project: Project) -> None:
 
 
 def test_a_date_stays_the_text_it_was(project: Project) -> None:
-    assert project.load("AWSTemplateFormatVersion: 2010-09-09\nResources: {}\n")
+    project.load("AWSTemplateFormatVersion: 2010-09-09\nResources: {}\n")
+
+    document = read_yaml(project.folder / "template.yaml")
+
+    assert document["AWSTemplateFormatVersion"] == "2010-09-09"
 
 
 def test_anchors_and_merged_keys_are_understood(project: Project) -> None:
@@ -160,7 +164,7 @@ Resources:
       FunctionResponseTypes: [ReportBatchItemFailures]
 """
 
-WRONG = st.sampled_from(
+WRONG: st.SearchStrategy[object] = st.sampled_from(
     [
         None,
         True,

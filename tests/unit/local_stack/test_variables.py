@@ -12,7 +12,9 @@ from tests.support.functions import a_function
 
 
 def _variables(**own: str) -> dict[str, str]:
-    function = a_function("PlaceBet", variables=own, memory_mb=512, code_dir=Path("/code/place bet"))
+    function = a_function(
+        "PlaceBet", variables=own, memory_mb=512, code_dir=Path("/code/place bet")
+    )
     return function_variables(
         function,
         runtime_api="127.0.0.1:9001",
