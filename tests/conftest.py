@@ -27,9 +27,16 @@ pytest_plugins = (
 
 
 @pytest.fixture(autouse=True)
-def no_event_loop_left() -> Iterator[None]:
-    """Close the loop that Mangum leaves as the current one, or the next `asyncio.run` drops it."""
-    yield
+def event_loop_for_mangum() -> Iterator[None]:
+    """A current event loop, as Mangum expects one, closed after the test.
+
+    Mangum makes one where there is none, also when an application is built outside a test; the
+    next `asyncio.run` would drop it unclosed.
+    """
     with contextlib.suppress(RuntimeError):  # there is none
         asyncio.get_event_loop().close()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
     asyncio.set_event_loop(None)
+    loop.close()

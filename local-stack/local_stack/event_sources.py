@@ -25,6 +25,35 @@ from local_stack.triggers.schedule.source import run_schedule
 
 _LOGGER = logging.getLogger(__name__)
 READY_FILE = "event-sources.ready"
+# On a stop: for a scheduled run to end, and for the embedded broker to be read to its end. A group
+# that has just started gets its partitions after 3 to 6 s.
+RUN_END_SECONDS = 5.0
+DRAIN_SECONDS = 12.0
+
+
+class Runs:
+    """Scheduled runs: each goes on when its schedule is cancelled, so that a stop can await it."""
+
+    def __init__(self, invoke: InvokeClient) -> None:
+        self._invoke = invoke
+        self._running: set[asyncio.Task[bytes]] = set()
+
+    async def __call__(self, function: str, payload: bytes) -> bytes:
+        """Invoke, as the client does."""
+        running = asyncio.create_task(self._invoke(function, payload))
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        return await asyncio.shield(running)
+
+    async def end(self, timeout_s: float) -> None:
+        """Wait until nothing runs any more, but not for ever."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+
+    def _ended(self, running: asyncio.Task[bytes]) -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            running.exception()  # nobody may be left to hear of it
 
 
 async def run(settings: Settings) -> None:
@@ -41,8 +70,9 @@ async def run(settings: Settings) -> None:
     pollers = [KafkaPoller(source, invoke) for source in template.kafka_sources if source.enabled]
     for poller in pollers:
         poller.start()
+    runs = Runs(invoke)
     tasks: list[asyncio.Task[object]] = [
-        asyncio.create_task(run_schedule(schedule, invoke)) for schedule in schedules
+        asyncio.create_task(run_schedule(schedule, runs)) for schedule in schedules
     ]
     ready = settings.run_dir / READY_FILE
     ready.write_text("ready\n")
@@ -52,7 +82,10 @@ async def run(settings: Settings) -> None:
     ready.unlink(missing_ok=True)
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*(poller.stop() for poller in pollers))
+    await runs.end(RUN_END_SECONDS)
+    # What a relay has just published would be lost with the embedded broker, which stops next.
+    drain_s = DRAIN_SECONDS if settings.kafka_bootstrap_servers is None else 0.0
+    await asyncio.gather(*(poller.stop(drain_s=drain_s) for poller in pollers))
     await invoke.http.aclose()
     for task in done - {stopping}:
         task.result()  # a schedule never ends by itself: say why

@@ -148,7 +148,7 @@ def _postgres(settings: Settings) -> Part:
         stop_signal="INT",
         death_signal="INT",
         stop_wait_s=30,
-        stop_wave=3,
+        stop_wave=4,
         program=binaries / "postgres",
     )
 
@@ -165,7 +165,7 @@ def _kafka(settings: Settings) -> Part:
         is_ready=lambda: kafka.is_ready(port, data_dir),
         folder=settings.run_dir,
         ports=(Port(port, "kafka"),),
-        stop_wave=3,
+        stop_wave=4,
         program=program,
         ready_file=data_dir / kafka.READY_FILE,
     )
@@ -186,7 +186,7 @@ def _clickhouse(settings: Settings) -> Part:
         folder=settings.run_dir,
         ports=(Port(port, "clickhouse"),),
         stop_wait_s=20,
-        stop_wave=3,
+        stop_wave=4,
     )
 
 
@@ -203,7 +203,7 @@ def _host(settings: Settings, index: int) -> Part:
         is_ready=lambda: answers(api_port, "/_local_stack/ready"),
         folder=settings.run_dir,
         ports=(Port(http_port, "hosts"), Port(api_port, "hosts")),
-        stop_wave=2,
+        stop_wave=3,
     )
 
 
@@ -219,6 +219,7 @@ def _event_sources(settings: Settings) -> Part:
         address="",
         is_ready=ready_file.exists,
         folder=settings.run_dir,
+        stop_wait_s=30,  # it empties the embedded broker, through Nginx and the hosts
         ready_file=ready_file,
     )
 
@@ -235,6 +236,7 @@ def _nginx(settings: Settings) -> Part:
         is_ready=lambda: nginx.is_ready(ports.http) and nginx.is_ready(ports.lambda_api),
         folder=folder,
         ports=(Port(ports.http, "http"), Port(ports.lambda_api, "lambda_api")),
+        stop_wave=2,
         program=program,
         orphans_of=program,
     )

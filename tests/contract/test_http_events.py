@@ -269,6 +269,8 @@ def test_a_greedy_variable_takes_the_rest_of_the_path(web: httpx.Client) -> None
         (True, "application/json", b"true"),
         (None, "application/json", b"null"),
         ([1], "application/json", b"[1]"),
+        # An error is told from a result by where it was posted, not by what it looks like.
+        ({"errorType": "x"}, "application/json", b'{"errorType": "x"}'),
         ({"statusCode": 200, "body": "x"}, "text/plain;charset=UTF-8", b"x"),
         (
             {"statusCode": 200, "headers": {"Content-Type": "a/b"}, "body": "x"},

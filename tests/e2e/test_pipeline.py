@@ -166,6 +166,17 @@ def test_an_event_is_as_documented_and_carries_the_request_id_everywhere(
     )
 
 
+def test_what_was_bet_right_before_a_stop_is_there_after_the_next_start(
+    drained: Platform,
+) -> None:
+    bet_ids = place(drained, 30)
+
+    drained.restart()
+
+    drained.wait_until_drained()
+    assert in_clickhouse(drained, bet_ids) == 30
+
+
 def test_bets_go_on_while_the_broker_is_away(drained: Platform) -> None:
     supervisorctl(drained.stack, "stop", "kafka")
     bet_ids = place(drained, 20)

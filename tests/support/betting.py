@@ -69,13 +69,20 @@ SELECT (SELECT uniqExact(bet_id) FROM bet_events), (SELECT count() FROM bet_even
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Platform:
     """One running stack, and clients that keep their connections."""
 
     stack: StackUnderTest
     http: httpx.Client
     database: psycopg.Connection  # every statement commits by itself
+
+    def restart(self) -> None:
+        """Stop the stack as a person would, and start it again."""
+        self.database.close()
+        self.stack.cli("down")
+        self.stack.cli("up")
+        self.database = psycopg.connect(self.stack.database_url, autocommit=True)
 
     # ---- a customer ----
 
@@ -196,13 +203,12 @@ def add_user(
 def connected(stack: StackUnderTest) -> Iterator[Platform]:
     """A platform with clients of its own, which are closed afterwards."""
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    with (
-        httpx.Client(
-            base_url=stack.http_url, timeout=ANSWER_TIMEOUT_S, trust_env=False, limits=limits
-        ) as http,
-        psycopg.connect(stack.database_url, autocommit=True) as database,
-    ):
-        yield Platform(stack, http, database)
+    with httpx.Client(
+        base_url=stack.http_url, timeout=ANSWER_TIMEOUT_S, trust_env=False, limits=limits
+    ) as http:
+        platform = Platform(stack, http, psycopg.connect(stack.database_url, autocommit=True))
+        yield platform
+        platform.database.close()
 
 
 def _key(key: str | None) -> dict[str, str]:

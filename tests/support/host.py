@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_lambda.type_defs import InvocationResponseTypeDef
@@ -54,13 +54,26 @@ class Invoked:
 class RunningHost:
     """A function host that runs; what it says of itself, and clients for it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, index: int = 1) -> None:
         self.settings = settings
-        self.http_port, self.lambda_port = settings.host_ports(1)
+        self.index = index
+        self.http_port, self.lambda_port = settings.host_ports(index)
         self.http_url = f"http://127.0.0.1:{self.http_port}"
         self.lambda_url = f"http://127.0.0.1:{self.lambda_port}"
-        self._output = settings.stack_dir / "host.log"
+        self._output = settings.stack_dir / f"host-{index}.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """What the stack would start it with."""
+        settings = str(self.settings.run_dir / "settings.json")
+        command = [sys.executable, "-m", "local_stack.host"]
+        return [*command, "--settings", settings, "--index", str(self.index)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Ours, with the runtime on the path, as if it were installed."""
+        return {**os.environ, "PYTHONPATH": str(REPOSITORY / "local-stack")}
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -81,22 +94,23 @@ class RunningHost:
 
     def start(self) -> None:
         """Start the process and wait until it is ready."""
-        command = [sys.executable, "-m", "local_stack.host"]
-        command += ["--settings", str(self.settings.write())]
+        self.settings.write()
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                command,
+                self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY / "local-stack")},
+                env=self.environment,
                 cwd=self.settings.stack_dir,
             )
         wait_until(self._is_ready, START_TIMEOUT_S, "the host is ready")
 
     def stop(self) -> None:
         """Stop it politely; nothing that it started may be left."""
+        if self._process is None:
+            return
         started = self.descendants()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -109,7 +123,7 @@ class RunningHost:
         finally:
             if "client" in self.__dict__:
                 self.client.close()
-        wait_until(lambda: not _alive(started), 5, f"{started} have ended")
+        wait_until(lambda: not any(map(is_alive, started)), 5, f"{started} have ended")
 
     def invoke(self, function: str, event: Any = None, **arguments: Any) -> Invoked:
         """Invoke through boto3 and read the payload."""
@@ -162,15 +176,27 @@ def running_host(project_dir: Path, **settings: Any) -> Iterator[RunningHost]:
 
     `settings` are fields of `Settings`. Fails if a process that the host started outlives it.
     """
-    with tempfile.TemporaryDirectory(prefix="host-") as folder:
-        ports = {"hosts": free_ports(2)}
-        values = {"project_dir": project_dir, "stack_dir": Path(folder), "ports": ports, **settings}
-        host = RunningHost(Settings.model_validate(values))
-        try:
+    with running_hosts(1, project_dir, **settings) as [host]:
+        yield host
+
+
+@contextmanager
+def running_hosts(count: int, project_dir: Path, **settings: Any) -> Iterator[list[RunningHost]]:
+    """Several hosts for one project, as behind Nginx."""
+    with tempfile.TemporaryDirectory(prefix="host-") as folder, ExitStack() as stops:
+        values = {
+            "project_dir": project_dir,
+            "stack_dir": Path(folder),
+            "ports": {"hosts": free_ports(2 * count)},
+            "replicas": count,
+            **settings,
+        }
+        resolved = Settings.model_validate(values)
+        hosts = [RunningHost(resolved, index) for index in range(1, count + 1)]
+        for host in hosts:
+            stops.callback(host.stop)
             host.start()
-            yield host
-        finally:
-            host.stop()
+        yield hosts
 
 
 def read_answer(answer: InvocationResponseTypeDef) -> Invoked:
@@ -185,10 +211,43 @@ def read_answer(answer: InvocationResponseTypeDef) -> Invoked:
     return Invoked(answer["StatusCode"], answer.get("FunctionError"), payload, request_id)
 
 
-def payload_stream(payload: bytes) -> io.BytesIO:
-    """A payload that boto3 sends as it is."""
-    return io.BytesIO(payload)
+def error_of(invoked: Invoked) -> Any:
+    """The payload of an invocation that ended in a function error."""
+    assert (invoked.status, invoked.error) == (200, "Unhandled")
+    return invoked.value
 
 
-def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+def log_of(host: RunningHost, function: str, request_id: str) -> list[str]:
+    """The log of one invocation, from START to REPORT, once it is on disk."""
+    report = f"REPORT RequestId: {request_id}\t"
+    wait_until(lambda: report in host.log(function), 5, f"{report} is logged")
+    text = host.log(function)
+    begin = text.index(f"START RequestId: {request_id} ")
+    end = text.index("\n", text.index(report))
+    return text[begin:end].split("\n")
+
+
+def kill_environment(host: RunningHost, function: str, pid: int) -> None:
+    """Kill an environment from outside, and wait until the host knows."""
+    psutil.Process(pid).kill()
+    wait_until(
+        lambda: pid not in [e["pid"] for e in host.environments(function)], 5, f"{pid} is gone"
+    )
+
+
+def waiting_call(
+    host: RunningHost, callers: ThreadPoolExecutor, folder: Path, function: str = "Waits"
+) -> Future[Invoked]:
+    """A call that runs until the file `go` is made; returned once it runs."""
+    started, go = folder / "started", folder / "go"
+    call = callers.submit(host.invoke, function, {"started": str(started), "until": str(go)})
+    wait_until(started.exists, 5, "the handler runs")
+    return call
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process still runs; one that is only waiting to be reaped does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

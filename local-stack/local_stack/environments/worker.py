@@ -50,7 +50,8 @@ class Zygote:
         self._exits: dict[int, Callable[[int], None]] = {}
         self._early_exits: dict[int, int] = {}
         self._next_id = 0
-        self.modules: frozenset[str] = frozenset()  # what it has imported or hides, by top-level name
+        # What it has imported or hides, by top-level name.
+        self.modules: frozenset[str] = frozenset()
 
     @property
     def pid(self) -> int | None:

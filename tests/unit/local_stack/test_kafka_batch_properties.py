@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from typing_extensions import override
 
-from local_stack.triggers.kafka.batch import PAYLOAD_BYTES_MAX, Batch, Batcher
+from local_stack.triggers.kafka import batch
+from local_stack.triggers.kafka.batch import Batch, Batcher
 from tests.support.kafka_records import a_record
 
 PARTITIONS = (0, 1, 2)
 BATCH_SIZE = 4
 WINDOW_S = 0.5
-BIG = b"x" * 1_700_000  # two of them fit into a payload, three do not
+PAYLOAD_BYTES_MAX = 6_000  # small, so that a failure can be read
+BIG = b"x" * 1_700  # two of them fit into a payload, three do not
 
 
 class BatcherMachine(RuleBasedStateMachine):
@@ -23,6 +26,8 @@ class BatcherMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(batch, "PAYLOAD_BYTES_MAX", PAYLOAD_BYTES_MAX)
         self.now = 0.0
         self.batcher = Batcher(batch_size=BATCH_SIZE, window_s=WINDOW_S)
         self.log: dict[int, list[bytes]] = defaultdict(list)
@@ -65,42 +70,42 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @rule()
     def due_batches_are_taken(self) -> None:
-        while (batch := self.batcher.next_batch(self.now)) is not None:
-            self._check(batch)
-            self.running.append(batch)
+        while (due := self.batcher.next_batch(self.now)) is not None:
+            self._check(due)
+            self.running.append(due)
 
     @precondition(lambda self: self.running)
     @rule(which=st.integers(0, 9), fails=st.sampled_from(["nothing", "all", "some"]), at=st.data())
     def a_batch_is_settled(self, which: int, fails: str, at: st.DataObject) -> None:
-        batch = self.running.pop(which % len(self.running))
+        settled = self.running.pop(which % len(self.running))
         failed: dict[int, int] | None = None if fails == "all" else {}
         if fails == "some":
-            record = at.draw(st.sampled_from(batch.records))
+            record = at.draw(st.sampled_from(settled.records))
             failed = {record.partition: record.offset}
-        self._settle(batch, failed)
+        self._settle(settled, failed)
 
     # --- what always holds -------------------------------------------------------------------
 
-    def _check(self, batch: Batch) -> None:
-        assert 1 <= len(batch.records) <= BATCH_SIZE
-        size = sum(record.size for record in batch.records)
-        assert size <= PAYLOAD_BYTES_MAX or len(batch.records) == 1
+    def _check(self, due: Batch) -> None:
+        assert 1 <= len(due.records) <= BATCH_SIZE
+        size = sum(record.size for record in due.records)
+        assert size <= PAYLOAD_BYTES_MAX or len(due.records) == 1
         taken: dict[int, list[int]] = defaultdict(list)
-        for record in batch.records:
+        for record in due.records:
             taken[record.partition].append(record.offset)
-        assert set(taken) == {partition.number for partition in batch.partitions}
+        assert set(taken) == {partition.number for partition in due.partitions}
         busy = {p.number for running in self.running for p in running.partitions}
         assert not busy & set(taken), "a partition has two batches in flight"
         for partition, offsets in taken.items():
             first = self.committed[partition]
             assert offsets == list(range(first, first + len(offsets))), "in order, without a gap"
 
-    def _settle(self, batch: Batch, failed: dict[int, int] | None) -> None:
-        for record in batch.records:
+    def _settle(self, settled: Batch, failed: dict[int, int] | None) -> None:
+        for record in settled.records:
             lowest = 0 if failed is None else failed.get(record.partition)
             if lowest is None or record.offset < lowest:
                 self.done[record.partition].add(record.offset)
-        for partition, offset in self.batcher.settle(batch, failed, self.now + 1.0).items():
+        for partition, offset in self.batcher.settle(settled, failed, self.now + 1.0).items():
             assert offset > self.committed[partition], "a commit never goes back"
             assert set(range(offset)) <= self.done[partition], "committed before it was done"
             self.committed[partition] = offset
@@ -117,9 +122,15 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @override
     def teardown(self) -> None:
-        """With a function that works and every partition ours, everything is done in the end."""
-        for batch in self.running:
-            self._settle(batch, {})
+        try:
+            self._everything_is_done_in_the_end()
+        finally:
+            self.patch.undo()
+
+    def _everything_is_done_in_the_end(self) -> None:
+        """Once the function works and every partition is ours."""
+        for settled in self.running:
+            self._settle(settled, {})
         self.running = []
         for partition in PARTITIONS:
             if partition not in self.position:
@@ -130,12 +141,12 @@ class BatcherMachine(RuleBasedStateMachine):
             self.records_are_read(5)
             self.now += 1.0
             self.due_batches_are_taken()
-            for batch in self.running:
-                self._settle(batch, {})
+            for settled in self.running:
+                self._settle(settled, {})
             self.running = []
         msg = f"{dict(self.committed)} of { ({p: len(r) for p, r in self.log.items()}) } is done"
         raise AssertionError(msg)
 
 
-BatcherMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+BatcherMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 TestBatcher = BatcherMachine.TestCase

@@ -39,6 +39,7 @@ HEARTBEAT_MS = 1500
 POLL_S_MAX = 0.25  # how long a stop, or a settled batch, may have to wait for the thread
 POLL_S_BUSY = 0.02
 RECONNECT_S = 1.0
+QUIET_S = 0.5  # a topic that was silent for so long is taken to be read to its end
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 POLL_RECORDS_MAX = 2000
 
@@ -56,15 +57,23 @@ class KafkaPoller:
         self._batcher = Batcher(batch_size=source.batch_size, window_s=source.window_s)
         self._thread = threading.Thread(target=self._run, name=f"kafka-{source.name}", daemon=True)
         self._failing = False
+        self._assigned_at = self._stopped_at = self._drain_until = 0.0
 
     def start(self) -> None:
         """Start reading."""
         self._thread.start()
 
-    async def stop(self) -> None:
-        """Stop reading; what is in flight may finish within a poll's time."""
+    async def stop(self, *, drain_s: float = 0.0) -> None:
+        """Stop reading; what is in flight may finish within a poll's time.
+
+        With `drain_s` the topic is first read to its end, for so long at most: for a broker that
+        stops next and forgets what nobody has read.
+        """
+        self._stopped_at = clock.monotonic()
+        self._drain_until = self._stopped_at + drain_s
         self._stopping.set()
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join, 10.0)
+        join_s = drain_s + 10.0
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join, join_s)
 
     # --- in the thread ---------------------------------------------------------------------
 
@@ -86,9 +95,11 @@ class KafkaPoller:
         with contextlib.closing(self._consumer()) as consumer:
             consumer.subscribe([self._source.topic], listener=_Listener(self))
             paused: set[TopicPartition] = set()
-            while not self._stopping.is_set():
+            read_at = 0.0
+            while not (self._stopping.is_set() and self._drained(read_at)):
                 polled = consumer.poll(timeout_ms=self._poll_ms(), max_records=POLL_RECORDS_MAX)
                 now = clock.monotonic()
+                read_at = now if polled else read_at
                 for records in polled.values():
                     self._batcher.add(map(_record, records), now)
                 self._commit_settled(consumer)
@@ -96,6 +107,15 @@ class KafkaPoller:
                     asyncio.run_coroutine_threadsafe(self._process(batch), self._loop)
                 paused = self._pause_full(consumer, paused)
             self._finish(consumer)
+
+    def _drained(self, read_at: float) -> bool:
+        """Whether a stop has nothing more to wait for, or has waited long enough."""
+        now = clock.monotonic()
+        if now >= self._drain_until:
+            return True
+        busy = self._batcher.in_flight() or self._batcher.waiting()
+        quiet_since = max(read_at, self._stopped_at, self._assigned_at)
+        return bool(self._assigned) and not busy and now - quiet_since >= QUIET_S
 
     def _consumer(self) -> KafkaConsumer:
         earliest = self._source.starting_position == "TRIM_HORIZON"
@@ -161,6 +181,7 @@ class KafkaPoller:
         """The group gave us these."""
         partitions = set(partitions)
         self._assigned |= partitions
+        self._assigned_at = clock.monotonic()
         self._batcher.assign(sorted(p.partition for p in partitions))
         _LOGGER.info("%s: assigned %s", self._source.name, sorted(p.partition for p in partitions))
 
