@@ -84,6 +84,10 @@ template: .venv-sam/.installed ## Validate, lint and build template.yaml as SAM 
 	@mkdir -p .aws-sam
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) build --cached > .aws-sam/build.log 2>&1 || { tail -30 .aws-sam/build.log; exit 1; }
 
+.PHONY: openapi
+openapi: .venv/.test ## Write docs/openapi.json from what the functions say
+	$(BIN)/python -m tests.support.openapi
+
 .PHONY: unit
 unit: .venv/.test ## Tests without any server
 	$(PYTEST) tests/unit

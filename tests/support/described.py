@@ -45,6 +45,11 @@ def check(answer: httpx.Response, method: str, path: str) -> None:
     kind = answer.headers["Content-Type"].partition(";")[0]
     assert kind in kinds, f"{method} {path} answers {kind}, and not one of {sorted(kinds)}"
     if kind.endswith("json"):
-        schema = {**kinds[kind]["schema"], "components": document()["components"]}
-        checker = Draft202012Validator.FORMAT_CHECKER
-        Draft202012Validator(schema, format_checker=checker).validate(content(answer))
+        check_body(content(answer), kinds[kind])
+
+
+def check_body(body: Any, media_type: dict[str, Any]) -> None:
+    """Fail unless `body` fits the schema of a media type of the document."""
+    schema = {**media_type["schema"], "components": document()["components"]}
+    checker = Draft202012Validator.FORMAT_CHECKER
+    Draft202012Validator(schema, format_checker=checker).validate(body)

@@ -96,7 +96,12 @@ class Metrics:
     def text(self) -> str:
         """Everything, in Prometheus' text format."""
         lines = [generate_latest(self.registry).decode().rstrip("\n")]
+        told = ""
         for (name, labels), (total, count) in sorted(self._emf.items()):
+            if name != told:
+                lines.append(f"# HELP {name} Embedded metric of functions")
+                lines.append(f"# TYPE {name} summary")
+                told = name
             shown = ",".join(f'{key}="{_escape(value)}"' for key, value in labels)
             suffix = f"{{{shown}}}" if shown else ""
             lines.append(f"{name}_sum{suffix} {total}")
@@ -105,17 +110,38 @@ class Metrics:
 
 
 def merge(texts: Iterable[str]) -> str:
-    """Sum the samples of several hosts' texts; comments are kept once, where they stood first."""
-    order: dict[str, float | None] = {}
+    """Sum the samples of several hosts' texts.
+
+    A family stays in one piece, its comments first, as the format asks: also when only the second
+    host knows one of its label sets.
+    """
+    families: dict[str, dict[str, float | None]] = {}
     for text in texts:
+        family = ""
         for line in text.splitlines():
             match = None if line.startswith("#") else _SAMPLE.match(line)
-            if match is None:
-                order.setdefault(line, None)
-            elif not match[1].split("{")[0].endswith("_created"):
-                order[match[1]] = (order.get(match[1]) or 0.0) + float(match[2])
-    shown = (line if value is None else f"{line} {value}" for line, value in order.items())
-    return "\n".join(line for line in shown if line) + "\n"
+            if match is not None:
+                name = match[1].partition("{")[0]
+                if name.endswith("_created"):
+                    continue
+                family = _family(name, family)
+                samples = families.setdefault(family, {})
+                samples[match[1]] = (samples.get(match[1]) or 0.0) + float(match[2])
+            elif line:
+                family = line.split()[2]  # "# HELP name …", "# TYPE name …"
+                families.setdefault(family, {}).setdefault(line, None)
+    return "".join(
+        f"{line}\n" if value is None else f"{line} {value}\n"
+        for samples in families.values()
+        for line, value in samples.items()
+    )
+
+
+def _family(name: str, current: str) -> str:
+    """The family of a sample: the one whose comments stand above, or its own."""
+    if name.removeprefix(current) in ("", "_bucket", "_count", "_sum"):
+        return current
+    return name.removesuffix("_sum").removesuffix("_count")
 
 
 def _emf_samples(

@@ -151,6 +151,23 @@ def test_the_text_of_several_hosts_is_their_sum() -> None:
     assert text.count("# TYPE lambda_invocations_total counter") == 1
 
 
+def test_a_family_stays_in_one_piece_whichever_host_knows_a_label() -> None:
+    one, other = Metrics(), Metrics()
+    for metrics, function in ((one, "A"), (other, "B")):
+        metrics.invocations.labels(function).inc()
+        metrics.duration.labels(function).observe(0.1)
+        metrics.take_emf(_emf(kind=function))
+
+    text = merge([one.text(), other.text()])
+
+    families = [family.name for family in text_string_to_metric_families(text)]
+    assert len(families) == len(set(families))
+    lines = text.splitlines()
+    kinds = [line.partition("{")[0] for line in lines if "betsplaced" in line]
+    first = lines.index(next(line for line in lines if "betsplaced" in line))
+    assert kinds == [line.partition("{")[0] for line in lines[first : first + len(kinds)]]
+
+
 def test_one_hosts_text_is_itself() -> None:
     metrics = Metrics()
     metrics.invocations.labels("A").inc()
