@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -26,7 +27,7 @@ from local_stack.http1 import HttpServer
 from local_stack.invoke.async_queue import AsyncQueue
 from local_stack.invoke.invoker import Invoker
 from local_stack.runtime_api.listener import listen
-from local_stack.settings import Settings
+from local_stack.settings import Settings, host_log_suffix
 from local_stack.telemetry.metrics import Metrics, merge
 from local_stack.template.loader import load_template
 from local_stack.triggers.http.source import HttpGateway
@@ -55,6 +56,7 @@ class Host:
             preload=self._settings.preload,
             hidden=self._settings.hidden_packages,
             log_dir=self._settings.log_dir,
+            log_suffix=host_log_suffix(self._index),
             limits=self._settings.limits,
             metrics=self._metrics,
             listen=listen,
@@ -84,6 +86,8 @@ class Host:
         for sent_signal in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sent_signal, stop.set)
         await factory.warm_up(list(functions.values()))
+        gc.collect()
+        gc.freeze()  # what a host is made of lives as long as it: no need to look at it again
         for server, port in zip(servers, (http_port, api_port), strict=True):
             await _listen(server, port)
         self._invoker.start()

@@ -24,11 +24,13 @@ def logs_of(settings: Settings, name: str | None) -> dict[str, Path]:
     found |= {path.stem: path for path in sorted(settings.log_dir.glob("functions/*.log"))}
     if name is None:
         return found
-    if name not in found:
+    # A function has a log on every host: `PlaceBet`, `PlaceBet.host-2`, …
+    wanted = {key: path for key, path in found.items() if key.split(".host-")[0] == name}
+    if not wanted:
         known = ", ".join(found) or "none yet: `local-stack up`"
         msg = f"no log is named {name!r}; there are {known}"
         raise LocalStackError(msg)
-    return {name: found[name]}
+    return wanted
 
 
 def show(logs: Mapping[str, Path], lines: int, write: Callable[[str], None]) -> None:

@@ -182,6 +182,14 @@ class Settings(BaseModel):
         return cls.model_validate_json(path.read_text())
 
 
+def host_log_suffix(index: int) -> str:
+    """What a host puts behind a function's name in the names of log files.
+
+    Each host writes and rotates files of its own; those of the first have the plain name.
+    """
+    return "" if index == 1 else f".host-{index}"
+
+
 def load_settings(project_dir: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     """Resolve the settings of the project in `project_dir`.
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 # One snapshot serves the whole statement, so after waiting for the wallet's lock only the locked
 # row is read anew. Everything that decides is therefore taken from `wallet` and `game`, which lock
 # what they read: the balance told in a refusal is the one it was refused on, and no bet slips past
-# a closing. Time and ids are taken after the lock, so they follow the order of the ledger.
+# a closing. The new balance is computed from it too: PostgreSQL checks constraints on what it makes
+# of the snapshot's row before it notices that the row has a successor, so `wallets.balance - amount`
+# would be refused for being negative just after a deposit that covers it. Time and ids are taken
+# after the lock, so they follow the order of the ledger.
 _DEBIT: LiteralString = """
 wallet AS MATERIALIZED (
     SELECT wallets.user_id, wallets.balance, users.status
@@ -30,7 +33,7 @@ wallet AS MATERIALIZED (
     SELECT status FROM games WHERE id = %(game_id)s {unless_known} FOR SHARE
 ), debited AS (
     UPDATE wallets SET
-        balance = wallets.balance - %(amount)s::numeric,
+        balance = wallet.balance - %(amount)s::numeric,
         bet_count = wallets.bet_count + 1,
         updated_at = clock_timestamp()
     FROM wallet, game

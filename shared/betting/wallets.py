@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.idempotency import RequestKey
     from shared.postgres import Connection
 
+# The new balance comes from the locked row, for the reason that `shared.betting.bets` gives.
 _CREDIT: LiteralString = """
 wallet AS MATERIALIZED (
     SELECT wallets.user_id, wallets.balance, users.status
@@ -22,7 +23,7 @@ wallet AS MATERIALIZED (
     FOR NO KEY UPDATE OF wallets
 ), credited AS (
     UPDATE wallets SET
-        balance = wallets.balance + %(amount)s::numeric, updated_at = clock_timestamp()
+        balance = wallet.balance + %(amount)s::numeric, updated_at = clock_timestamp()
     FROM wallet
     WHERE wallets.user_id = wallet.user_id
         AND wallet.status = 'active'

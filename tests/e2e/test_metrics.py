@@ -229,8 +229,8 @@ def test_local_stack_logs_shows_the_lines_of_a_function(platform: Platform) -> N
     assert request_id in shown
     assert REPORT.search(shown)
     everything = platform.stack.cli("logs", "-n", "1").stdout
-    for name in ("host-1", "ListUserBets"):
-        assert f"{name} | " in everything
+    assert "host-1 | " in everything
+    assert "\nListUserBets" in everything  # on whichever host it ran
 
 
 def _lines_of(platform: Platform, function: str, request_id: str) -> list[dict[str, Any]]:

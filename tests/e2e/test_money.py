@@ -10,6 +10,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING, LiteralString
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.support.described import check, content
@@ -169,6 +170,63 @@ def test_bets_and_deposits_at_once_add_up(platform: Platform) -> None:
         )
         assert deposited == 4
         assert platform.balance(user) == 5 + deposited * Decimal("1.50") - 3 * placed
+
+
+def while_the_wallet_moves(
+    platform: Platform, user: str, amount: str, call: Callable[[], httpx.Response]
+) -> httpx.Response:
+    """The answer to a request that had to wait while `amount` came into the wallet, or left it."""
+    kind = "deposit" if Decimal(amount) > 0 else "withdrawal"
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND application_name IN ('PlaceBet', 'DepositFunds')"
+    )
+    with (
+        ThreadPoolExecutor(1) as background,
+        psycopg.connect(platform.stack.database_url) as mover,
+    ):
+        mover.execute(
+            "WITH moved AS (UPDATE wallets SET balance = balance + %(amount)s"
+            "  WHERE user_id = %(user)s RETURNING balance)"
+            " INSERT INTO wallet_transactions"
+            "  (user_id, type, amount, balance_before, balance_after, created_at)"
+            " SELECT %(user)s, %(kind)s, abs(%(amount)s), balance - %(amount)s, balance,"
+            "  clock_timestamp() FROM moved",
+            {"user": user, "kind": kind, "amount": Decimal(amount)},
+        )
+        answer = background.submit(call)
+        wait_until(lambda: platform.row(waiting) == (1,), 30, "the request waits for the wallet")
+        mover.commit()
+        return answer.result()
+
+
+def test_a_bet_that_waited_for_a_deposit_may_spend_it(platform: Platform) -> None:
+    user = platform.new_user("2.00")
+
+    answer = while_the_wallet_moves(platform, user, "1.50", partial(platform.bet, user, "3.00"))
+
+    assert answer.status_code == 200, answer.text
+    assert content(answer)["newBalance"] == Decimal("0.50")
+
+
+def test_a_bet_that_waited_for_a_withdrawal_is_refused_on_what_is_left(platform: Platform) -> None:
+    user = platform.new_user("3.00")
+
+    answer = while_the_wallet_moves(platform, user, "-0.01", partial(platform.bet, user, "3.00"))
+
+    assert answer.status_code == 409, answer.text
+    assert content(answer)["currentBalance"] == Decimal("2.99")
+
+
+def test_a_deposit_that_waited_for_a_withdrawal_may_fill_the_wallet(platform: Platform) -> None:
+    user = platform.new_user("999999999999.99")
+
+    answer = while_the_wallet_moves(
+        platform, user, "-1.00", partial(platform.deposit, user, "1.00")
+    )
+
+    assert answer.status_code == 200, answer.text
+    assert content(answer)["newBalance"] == Decimal("999999999999.99")
 
 
 def test_no_bet_slips_past_the_closing_of_its_game(platform: Platform) -> None:

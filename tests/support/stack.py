@@ -90,7 +90,10 @@ class StackUnderTest:
         return int(pid)
 
     def log(self, part: str) -> str:
-        return (self.dir / "logs" / f"{part}.log").read_text(errors="replace")
+        """The log of a part, or of a function (`functions/NAME`) on all hosts."""
+        logs = [self.dir / "logs" / f"{part}.log"]
+        logs += sorted((self.dir / "logs").glob(f"{part}.host-*.log"))
+        return "".join(log.read_text(errors="replace") for log in logs if log.exists())
 
 
 @contextmanager

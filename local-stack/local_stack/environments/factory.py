@@ -32,6 +32,7 @@ class EnvironmentFactory:
         preload: Sequence[str],
         hidden: Sequence[str],
         log_dir: Path,
+        log_suffix: str,
         limits: Limits,
         metrics: Metrics,
         listen: Callable[[Environment], Awaitable[asyncio.Server]],
@@ -39,6 +40,7 @@ class EnvironmentFactory:
         self._preload = tuple(preload)
         self._hidden = tuple(hidden)
         self._log_dir = log_dir
+        self._log_suffix = log_suffix
         self._limits = limits
         self._metrics = metrics
         self._listen = listen
@@ -120,7 +122,7 @@ class EnvironmentFactory:
     def _log_file(self, function: Function) -> LogFile:
         if function.name not in self._logs:
             self._logs[function.name] = LogFile(
-                self._log_dir / "functions" / f"{function.name}.log",
+                self._log_dir / "functions" / f"{function.name}{self._log_suffix}.log",
                 bytes_max=self._limits.log_file_bytes,
                 files_max=self._limits.log_files,
             )

@@ -8,7 +8,7 @@ import pytest
 
 from local_stack import logfiles
 from local_stack.errors import LocalStackError
-from local_stack.settings import Settings
+from local_stack.settings import Settings, host_log_suffix
 from local_stack.stack import tail
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ def settings(tmp_path: Path) -> Settings:
 def test_logs_of_parts_and_functions_are_found_by_name(settings: Settings) -> None:
     assert set(logfiles.logs_of(settings, None)) == {"nginx", "PlaceBet"}
     assert set(logfiles.logs_of(settings, "PlaceBet")) == {"PlaceBet"}
+
+
+def test_a_function_has_a_log_on_every_host(settings: Settings) -> None:
+    (settings.log_dir / "functions" / f"PlaceBet{host_log_suffix(2)}.log").write_text("START\n")
+    (settings.log_dir / "host-2.log").write_text("ready\n")
+    assert host_log_suffix(1) == ""
+    assert set(logfiles.logs_of(settings, "PlaceBet")) == {"PlaceBet", "PlaceBet.host-2"}
+    assert set(logfiles.logs_of(settings, "host-2")) == {"host-2"}
 
 
 def test_an_unknown_name_tells_the_known_ones(settings: Settings) -> None:
