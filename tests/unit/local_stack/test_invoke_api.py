@@ -185,7 +185,7 @@ def test_a_function_is_shown_without_the_values_of_its_variables() -> None:
         "PlaceBet",
         variables={"DATABASE_URL": "postgresql://secret"},
         reserved_concurrency=5,
-        code_dir=Path("/work/a b"),
+        code_dir=Path("/srv/a b"),
         timeout_s=10.0,
         description="GET /a",
     )
@@ -197,7 +197,7 @@ def test_a_function_is_shown_without_the_values_of_its_variables() -> None:
     assert shown["Configuration"]["FunctionArn"] == f"{ARN}:PlaceBet"
     assert shown["Configuration"]["Timeout"] == 10
     assert shown["Concurrency"] == {"ReservedConcurrentExecutions": 5}
-    assert shown["Code"]["Location"] == "file:///work/a%20b"
+    assert shown["Code"]["Location"] == "file:///srv/a%20b"
     assert json.loads(functions_answer([function])) == {"Functions": [shown["Configuration"]]}
 
 
