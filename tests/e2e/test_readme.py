@@ -36,12 +36,14 @@ def commands() -> list[str]:
 def run(platform: Platform, command: str) -> str:
     """Run a command in a shell of its own, against this stack and this interpreter."""
     stack = platform.stack
-    for shown, ours in (
-        ("localhost:8080", f"127.0.0.1:{stack.ports['http']}"),
-        (".venv/bin/local-stack", f"{stack.python} -m local_stack.cli"),
-        (".venv/bin/python", stack.python),
-    ):
-        command = command.replace(shown, ours)
+    ours = {
+        "localhost:8080": f"127.0.0.1:{stack.ports['http']}",
+        ".venv/bin/local-stack": f"{stack.python} -m local_stack.cli",
+        ".venv/bin/python": stack.python,
+    }
+    # In one pass: this interpreter may itself be called .venv/bin/python.
+    shown = "|".join(re.escape(words) for words in ours)
+    command = re.sub(shown, lambda match: ours[match[0]], command)
     environment = {
         **os.environ,
         **stack.environment,

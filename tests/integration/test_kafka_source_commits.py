@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
     from tests.support.kafka import Broker
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # kafka-python leaves sockets of refused connections to the garbage collector, whenever it runs.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
