@@ -1,8 +1,8 @@
 """A small HTTP/1.1 server for the two ports of a host: one write an answer, nothing unbounded.
 
-httptools parses, uvloop carries. It exists because the gateway is on the path of every bet: the
-same application under uvicorn took twice the CPU time a request (docs/adr/0009). Nginx is in
-front, so there is no TLS, no HTTP/2 and no upgrade here.
+httptools parses, uvloop carries. It exists because the gateway is on the path of every bet: under
+uvicorn an answer was two writes and a request several messages (docs/adr/0009). Nginx is in front,
+so there is no TLS, no HTTP/2 and no upgrade here.
 """
 
 from __future__ import annotations
