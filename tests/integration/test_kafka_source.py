@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.integration,
     # kafka-python leaves sockets of refused connections to the garbage collector, whenever it runs.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+    ),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 

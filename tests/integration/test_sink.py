@@ -43,7 +43,9 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.usefixtures("impatient"),
     # kafka-python leaves sockets of refused connections to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+    ),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 
