@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_stack.model import Function
+from local_stack.template.http import read_routes
 from local_stack.template.intrinsics import text_of
 from local_stack.template.source import LineDict, Source
-from local_stack.template.triggers import read_routes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,11 @@ import yaml
 from local_stack.errors import TemplateError
 from local_stack.model import Template
 from local_stack.template.functions import read_functions
+from local_stack.template.http import check_http_apis
 from local_stack.template.intrinsics import Resolver
+from local_stack.template.kafka import read_kafka_sources
+from local_stack.template.schedules import read_schedules
 from local_stack.template.source import LineDict, Source
-from local_stack.template.triggers import check_http_apis, read_kafka_sources, read_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
