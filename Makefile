@@ -11,6 +11,7 @@ BIN := .venv/bin
 SAM := .venv-sam/bin/sam
 PYTEST := $(BIN)/pytest
 K6 := $(BIN)/k6
+EMULATOR := github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d
 LOCK := --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --quiet
 
@@ -58,7 +59,7 @@ bench: ## Run the phases of the performance report (comes with a later change)
 # ---- checking ----
 
 .PHONY: test
-test: lint types imports template unit contract integration e2e ## Every check that needs neither Docker, Java nor root
+test: lint types imports template unit contract conformance-sample integration e2e ## Every check that needs neither Docker, Java nor root
 
 .PHONY: lint
 lint: .venv/.test ## Style and format
@@ -95,6 +96,19 @@ unit: .venv/.test ## Tests without any server
 .PHONY: contract
 contract: .venv/.test ## Tests against code that others wrote: awslambdaric, boto3, Powertools, Mangum
 	$(PYTEST) tests/contract
+
+.PHONY: conformance
+conformance: .venv/.test ## Prove every row of the conformance table, ask the official emulator too (minutes)
+	$(BIN)/python -m tests.conformance check --record
+	@if command -v go > /dev/null; then \
+		GOBIN="$(CURDIR)/.venv/go" GOFLAGS=-mod=mod go install $(EMULATOR) && \
+		$(BIN)/python -m tests.conformance.rie .venv/go/aws-lambda-rie --record; \
+	else echo "Go is missing: the emulator's column stays as it was recorded"; fi
+	$(BIN)/python -m tests.conformance table
+
+.PHONY: conformance-sample
+conformance-sample: .venv/.test ## The breaks of a few rows of it, taken at random
+	$(BIN)/python -m tests.conformance check --sample 10
 
 .PHONY: integration
 integration: .venv/.test ## Tests on real PostgreSQL, Kafka, ClickHouse and Nginx

@@ -51,7 +51,7 @@ def main() -> int:
         for scenario in SCENARIOS:
             ours = _ours(host, scenario)
             theirs = _theirs(arguments.emulator, functions[scenario.function], scenario.event)
-            finding = "same" if ours == theirs else f"differs: {_short(theirs)}"
+            finding = _compare(ours, theirs)
             sys.stdout.write(f"{scenario.function} {_short(scenario.event)}: {finding}\n")
             if finding != "same":
                 sys.stdout.write(f"    ours: {_short(ours)}\n")
@@ -60,6 +60,26 @@ def main() -> int:
         record = {"emulator": _version(arguments.emulator), "rows": dict(sorted(findings.items()))}
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
     return 0
+
+
+def _compare(ours: str, theirs: str) -> str:
+    """`same`, or what the emulator says instead; of two objects only the members that differ."""
+    if ours == theirs:
+        return "same"
+    mine, other = _parsed(ours), _parsed(theirs)
+    if isinstance(mine, dict) and isinstance(other, dict):
+        differing = {
+            k: other.get(k) for k in mine.keys() | other.keys() if mine.get(k) != other.get(k)
+        }
+        return f"differs: {_short(json.dumps(differing, sort_keys=True))}"
+    return f"differs: {_short(theirs) or 'an empty answer'}"
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _ours(host: RunningHost, scenario: Scenario) -> str:

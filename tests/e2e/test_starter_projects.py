@@ -119,11 +119,8 @@ def test_a_failed_record_is_retried_alone_and_ends_in_the_topic_for_failures(
     producer.close()
 
     def handled() -> list[str]:
-        found = []
-        for line in consumer.log("functions/ConsumerFunction").splitlines():
-            if '"order handled"' in line:
-                found.append(str(json.loads(line)["order_id"]))
-        return found
+        lines = consumer.log("functions/ConsumerFunction").splitlines()
+        return [str(json.loads(line)["order_id"]) for line in lines if '"order handled"' in line]
 
     wait_until(lambda: "c" in handled(), 40, "the record behind the failed one is handled")
     assert handled()[0] == "a"
