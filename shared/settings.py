@@ -50,6 +50,13 @@ class RelaySettings(_Settings):
     run_s: float = Field(alias="RELAY_RUN_SECONDS", ge=0)
 
 
+class ReconcileSettings(_Settings):
+    """How long a bet may be on its way before it counts as missing, and how far a run looks back."""
+
+    settle_s: float = Field(alias="RECONCILE_SETTLE_SECONDS", ge=0)
+    window_s: float = Field(alias="RECONCILE_WINDOW_SECONDS", gt=0)
+
+
 class MetricsSettings(_Settings):
     """What GET /metrics tells of the runtime and of the pool; the URL is empty on AWS."""
 
@@ -91,6 +98,12 @@ def relay_settings() -> RelaySettings:
 
 
 @cache
+def reconcile_settings() -> ReconcileSettings:
+    """Raises `SettingsError` when a variable is missing."""
+    return _read(ReconcileSettings)
+
+
+@cache
 def metrics_settings() -> MetricsSettings:
     """Raises `SettingsError` when a variable is missing."""
     return _read(MetricsSettings)
@@ -109,6 +122,7 @@ def forget_settings() -> None:
         kafka_settings,
         clickhouse_settings,
         relay_settings,
+        reconcile_settings,
         metrics_settings,
         function_settings,
     ):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
+    from uuid import UUID
 
     from shared.idempotency import RequestKey
     from shared.postgres import Connection
@@ -57,7 +58,7 @@ wallet AS MATERIALIZED (
 ), event AS (
     INSERT INTO outbox (topic, key, headers, payload, created_at)
     SELECT %(topic)s, user_id, %(headers)s::jsonb, json_build_object(
-        'eventId', uuidv7(), 'eventType', 'bet.placed', 'version', 1, 'occurredAt', at,
+        'eventId', transaction_id, 'eventType', 'bet.placed', 'version', 1, 'occurredAt', at,
         'betId', bet_id, 'userId', user_id, 'gameId', %(game_id)s::uuid,
         'amount', %(amount)s::text, 'betType', %(bet_type)s::text,
         'betValue', %(bet_value)s::text, 'odds', %(odds)s::text,
@@ -65,6 +66,20 @@ wallet AS MATERIALIZED (
         'newBalance', balance::text), at
     FROM debited
 )
+"""
+
+# The event of a bet has the id of its ledger row, so it can be announced again as the same event.
+_ANNOUNCE_AGAIN: LiteralString = """
+INSERT INTO outbox (topic, key, headers, payload)
+SELECT %(topic)s, bets.user_id, %(headers)s::jsonb, json_build_object(
+    'eventId', entry.id, 'eventType', 'bet.placed', 'version', 1, 'occurredAt', bets.created_at,
+    'betId', bets.id, 'userId', bets.user_id, 'gameId', bets.game_id,
+    'amount', bets.amount::text, 'betType', bets.bet_type, 'betValue', bets.bet_value,
+    'odds', bets.odds::text, 'potentialWin', bets.potential_win::text,
+    'transactionId', entry.id, 'newBalance', entry.balance_after::text)
+FROM bets JOIN wallet_transactions AS entry ON entry.id = bets.transaction_id
+WHERE bets.id = ANY(%(ids)s::uuid[])
+ORDER BY bets.id
 """
 
 _KEPT: LiteralString = """
@@ -175,6 +190,15 @@ def insert_bet(
         row = conn.row(_PLACE_KEYED, {**params, **key.params()})
     assert row is not None, "the statement always answers with one row"
     return BetAttempt._make(row)
+
+
+def announce_again(conn: Connection, ids: Sequence[UUID], request_id: str) -> int:
+    """Put the events of these bets into the outbox once more; returns how many bets there were."""
+    headers = {"content-type": "application/json", REQUEST_ID_HEADER: request_id}
+    return conn.execute(
+        _ANNOUNCE_AGAIN,
+        {"topic": BET_EVENTS_TOPIC, "headers": render_json(headers), "ids": list(ids)},
+    ).rowcount
 
 
 def select_bets_at_offset(

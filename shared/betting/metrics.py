@@ -13,7 +13,7 @@ import http
 import http.client
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import TYPE_CHECKING, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 from urllib.parse import urlsplit
 
 from shared import clickhouse, clock, outbox
@@ -39,6 +39,7 @@ RUNTIME_BYTES_MAX = 4_000_000
 LEDGER_ROWS_CHECKED = 500
 # Above this many wallets the sum of their counts would make a scrape slow; it is left out then.
 WALLETS_SUMMED_MAX = 100_000
+FINDINGS = ("missing", "double", "unknown", "book_fault")
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # before any bet
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -80,6 +81,13 @@ WHERE id >= (lpad(to_hex((extract(epoch FROM %(seen)s::timestamptz) * 1000)::big
 ORDER BY id LIMIT 1
 """
 
+_RECONCILED: LiteralString = """
+SELECT extract(epoch FROM now() - checked_at)::float8, (report->>'missing')::bigint,
+    (report->>'double')::bigint, (report->>'unknown')::bigint,
+    (SELECT sum(value::bigint) FROM jsonb_each_text(report->'bookFaults'))::bigint
+FROM reconciliation
+"""
+
 _SEEN = """
 SELECT sum(bet_count), sum(total_amount), (
     SELECT toUnixTimestamp64Micro(occurred_at)
@@ -103,6 +111,8 @@ _FAMILIES: Mapping[str, tuple[str, str]] = {
         "Breaks in the chain and wrong wallets, in the newest 500 ledger rows.",
     ),
     "betting_books_in_balance": ("gauge", "1 while there are no such faults."),
+    "betting_reconciled_age_seconds": ("gauge", "Since ReconcileBets last had a verdict."),
+    "betting_reconcile_findings": ("gauge", "What its last run found, by kind."),
     "betting_pool_connections_min": ("gauge", "Connections that PlaceBet keeps warm."),
     "betting_pool_connections_max": ("gauge", "Most connections that PlaceBet may open."),
     "betting_pool_connections": ("gauge", "Connections to PostgreSQL, by function."),
@@ -117,6 +127,7 @@ class Books(NamedTuple):
     bets_committed: int | None
     connections: dict[str, int]
     first_unseen: datetime | None
+    reconciled: tuple[Any, ...] | None  # age in seconds, then findings in the order of FINDINGS
 
 
 class Seen(NamedTuple):
@@ -222,6 +233,7 @@ def _read_postgres(newest_seen: datetime | None) -> Books:
             bets_committed=committed[0],
             connections=dict(conn.rows(_POOL, {})),
             first_unseen=unseen[0] if unseen else None,
+            reconciled=conn.row(_RECONCILED, {}),
         )
 
 
@@ -268,6 +280,13 @@ def _book_samples(books: Books) -> list[Sample]:
     ]
     if books.bets_committed is not None:
         samples.append(Sample("betting_bets_committed_total", books.bets_committed))
+    if books.reconciled is not None:
+        age_s, *found = books.reconciled
+        samples.append(Sample("betting_reconciled_age_seconds", round(max(0.0, age_s), 3)))
+        samples += [
+            Sample("betting_reconcile_findings", number, (("kind", kind),))
+            for kind, number in zip(FINDINGS, found, strict=True)
+        ]
     return samples
 
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.e2e
 EVENTS = REPOSITORY / "tests" / "events"
 FUNCTIONS = {
     *("CheckHealth", "PlaceBet", "ListUserBets", "GetBetAnalytics", "GetMetrics", "ListGames"),
-    *("GetWallet", "DepositFunds", "RelayOutbox", "SinkBetEvents", "MigrateSchema"),
+    *("GetWallet", "DepositFunds", "RelayOutbox", "SinkBetEvents", "ReconcileBets", "MigrateSchema"),
 }
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:ListGames"
 DONE_TIMEOUT_S = 60
@@ -193,6 +193,7 @@ def test_localstack_client_needs_no_more_than_the_port(
         ("PlaceBet", "http_place_bet.json", '"statusCode": 200'),
         ("SinkBetEvents", "kafka_bet_placed_v2.json", '"batchItemFailures": []'),
         ("RelayOutbox", "schedule.json", '"relayed": '),
+        ("ReconcileBets", "reconcile.json", '"verdict": '),
         ("MigrateSchema", "migrate_schema.json", '"demoData": {"users": 0, "games": 0}'),
     ],
 )
