@@ -1,0 +1,1 @@
+"""Faults under load, and a checker that shares no code with the platform."""
