@@ -11,8 +11,8 @@ import json
 import random
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
+from tests.chaos import table
 from tests.chaos.faults import FAULTS
 from tests.chaos.runs import Result, plan, run
 from tests.support.stack import running_stack
@@ -24,7 +24,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--only", default="", help="faults with this in their name")
-    parser.add_argument("--record", type=Path, help="write the results there")
+    parser.add_argument(
+        "--record", action="store_true", help="keep the results, and write docs/reliability.md"
+    )
     arguments = parser.parse_args()
     faults = [fault for fault in FAULTS if arguments.only in fault.name]
     planned = [([fault], arguments.seed + index) for index, fault in enumerate(faults)]
@@ -46,8 +48,11 @@ def main() -> int:
                 sys.stdout.write(f"    WRONG: {finding}\n")
             sys.stdout.flush()
     if arguments.record:
-        record = {"seed": arguments.seed, "runs": [asdict(result) for result in results]}
-        arguments.record.write_text(json.dumps(record, indent=1) + "\n")
+        kept = json.loads(table.RECORD.read_text())["runs"] if table.RECORD.exists() else []
+        runs = [run for run in kept if run["fault"] not in {result.fault for result in results}]
+        runs += [asdict(result) for result in results]
+        table.RECORD.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
+        table.write()
     return 1 if any(result.wrong for result in results) else 0
 
 

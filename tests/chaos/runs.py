@@ -49,7 +49,9 @@ class Load:
 
     def __init__(self, url: str, stores: Stores, seed: int, rate: float = RATE) -> None:
         chance = random.Random(seed)
-        users = [new_user(stores, chance.choice([20, 2_000, 100_000, 100_000])) for _ in range(USERS)]
+        users = [
+            new_user(stores, chance.choice([20, 2_000, 100_000, 100_000])) for _ in range(USERS)
+        ]
         games = [str(row[0]) for row in stores.rows("SELECT id FROM games WHERE status = 'open'")]
         self._customers = Customers(url, users, games, rate=rate, seed=seed)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._customers.run()))
