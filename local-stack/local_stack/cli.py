@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.markup import escape
 
-from local_stack import console, doctor, generate_event, lambda_client, logfiles
+from local_stack import cli_events, console, doctor, lambda_client, logfiles, one_call
+from local_stack.cli_project import (
+    DirOption,
+    TemplateOption,
+    find_running,
+    find_settings,
+    running_settings,
+)
 from local_stack.clock import monotonic
+from local_stack.command_options import (
+    OVERRIDES,
+    debug_ports,
+    join_overrides,
+    parameter_overrides,
+)
 from local_stack.errors import LocalStackError
-from local_stack.settings import Settings, find_project_dir, load_settings
 from local_stack.stack import Stack
 from local_stack.status import read_status
-from local_stack.supervisor import Supervisor
+from local_stack.template.environment import read_env_vars
+from local_stack.template.explain import remarks
+
+if TYPE_CHECKING:
+    from local_stack.settings import Settings
 
 app = typer.Typer(
     name="local-stack",
@@ -27,14 +42,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-events = typer.Typer(help="Print an event as a trigger would send it.", no_args_is_help=True)
-app.add_typer(events, name="generate-event")
+app.add_typer(cli_events.app, name="generate-event")
 
-TemplateOption = Annotated[
-    Path | None, typer.Option("--template", help="The SAM template [dim](template.yaml)[/dim]")
+OverridesOption = Annotated[
+    list[str] | None,
+    typer.Option(OVERRIDES, help="Parameters of the template: Name=Value …", metavar="NAME=VALUE"),
 ]
-DirOption = Annotated[
-    Path | None, typer.Option("--dir", help="Where data, logs and sockets go [dim](.stack)[/dim]")
+EnvVarsOption = Annotated[
+    Path | None, typer.Option("--env-vars", help="Variables of functions: SAM CLI's JSON file")
+]
+SkipOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--skip-unsupported",
+        help="Leave out of the template what cannot be run here",
+        show_default=False,
+    ),
 ]
 
 
@@ -42,18 +65,59 @@ DirOption = Annotated[
 def up(
     template: TemplateOption = None,
     directory: DirOption = None,
+    overrides: OverridesOption = None,
+    env_vars: EnvVarsOption = None,
+    skip_unsupported: SkipOption = None,
     replicas: Annotated[
         int | None, typer.Option(help="Function hosts behind Nginx [dim](1)[/dim]")
+    ] = None,
+    debug: Annotated[
+        list[str] | None,
+        typer.Option(help="A debugger may attach to this function", metavar="NAME:PORT"),
+    ] = None,
+    freeze: Annotated[
+        bool | None,
+        typer.Option(
+            "--freeze",
+            help="Stop environments between invocations, as AWS does",
+            show_default=False,
+        ),
+    ] = None,
+    reload: Annotated[
+        bool | None,
+        typer.Option(
+            "--reload/--no-reload", help="Run a file as soon as it is saved", show_default=False
+        ),
+    ] = None,
+    warm: Annotated[
+        bool | None,
+        typer.Option(
+            "--warm/--no-warm",
+            help="Fork environments, or start an interpreter for each",
+            show_default=False,
+        ),
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach/--attach", help="Return when ready, or follow the logs")
     ] = True,
 ) -> None:
     """Start everything in the background and return when it is ready."""
-    settings = _settings(template, directory, replicas=replicas)
+    settings = find_settings(
+        template,
+        directory,
+        replicas=replicas,
+        debug=debug_ports(debug or []) or None,
+        freeze=freeze,
+        reload=reload,
+        warm=warm,
+        **_of_template(overrides, env_vars, skip_unsupported),
+    )
     started = monotonic()
     report = console.ConsoleReport()
-    if Stack(settings).up(report):
+    stack = Stack(settings)
+    for remark in remarks(stack.template):
+        report.note(remark)
+    if stack.up(report):
         report.step("Ready", monotonic() - started)
     else:
         console.out.print("The stack is already running.")
@@ -67,7 +131,7 @@ def up(
 @app.command()
 def down(template: TemplateOption = None, directory: DirOption = None) -> None:
     """Stop everything; data stays."""
-    settings = _running_settings(template, directory)
+    settings = running_settings(template, directory)
     if not Stack(settings).down(console.ConsoleReport()):
         console.out.print("The stack is not running.")
 
@@ -79,7 +143,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
 ) -> None:
     """Show every part: state, pid, address, uptime, restarts, memory. Exit code 1 if one is not ready."""
-    settings = _running_settings(template, directory)
+    settings = running_settings(template, directory)
     found = read_status(settings, Stack(settings).parts)
     if as_json:
         sys.stdout.write(found.as_json() + "\n")
@@ -88,6 +152,8 @@ def status(
         if found.functions:
             console.out.print()
             console.out.print(console.functions_table(found.functions))
+        for note in found.notes:
+            console.ConsoleReport().note(note)
     if not found.is_healthy:
         raise typer.Exit(1)
 
@@ -101,7 +167,7 @@ def logs(
     directory: DirOption = None,
 ) -> None:
     """Show the logs of parts and functions."""
-    found = logfiles.logs_of(_running_settings(template, directory), name)
+    found = logfiles.logs_of(running_settings(template, directory), name)
     if lines:
         logfiles.show(found, lines, _write_line)
     if follow:
@@ -120,10 +186,22 @@ def invoke(
     show_log: Annotated[bool, typer.Option("--log", help="Show the end of its log")] = False,
     template: TemplateOption = None,
     directory: DirOption = None,
+    overrides: OverridesOption = None,
+    env_vars: EnvVarsOption = None,
+    skip_unsupported: SkipOption = None,
 ) -> None:
-    """Invoke a function through the Lambda API. Exit code 1 if it fails."""
-    url = _running_settings(template, directory).addresses()["lambda_api.url"]
-    answer = lambda_client.invoke(url, name, _event(event), kind, want_log=show_log)
+    """Invoke a function through the Lambda API. Exit code 1 if it fails.
+
+    Without a running stack a host is started for this one call; the stores are not.
+    """
+    options = _of_template(overrides, env_vars, skip_unsupported)
+    settings, runs = find_running(template, directory, **options)
+    payload = _event(event)
+    if runs:
+        url = settings.addresses()["lambda_api.url"]
+        answer = lambda_client.invoke(url, name, payload, kind, want_log=show_log)
+    else:
+        answer = one_call.invoke(settings, name, payload, kind, want_log=show_log, say=_note)
     if answer.log:
         sys.stderr.write(answer.log)
     sys.stdout.buffer.write(answer.payload)
@@ -135,65 +213,28 @@ def invoke(
 
 
 @app.command(name="doctor")
-def examine(template: TemplateOption = None, directory: DirOption = None) -> None:
-    """Check what this machine and this project need."""
+def examine(
+    template: TemplateOption = None,
+    directory: DirOption = None,
+    overrides: OverridesOption = None,
+    env_vars: EnvVarsOption = None,
+    skip_unsupported: SkipOption = None,
+) -> None:
+    """Check what this machine and this project need, and explain the template."""
+    options = _of_template(overrides, env_vars, skip_unsupported)
+    settings, _ = find_running(template, directory, **options)
     findings = []
-    for finding in doctor.examine(_running_settings(template, directory)):
+    for finding in doctor.examine(settings):
         console.show_finding(finding)
         findings.append(finding)
     if not all(passed for _, passed, _ in findings):
         raise typer.Exit(1)
 
 
-@events.command(name="http")
-def http_event(
-    path: Annotated[str, typer.Argument(help="With its query, such as /api/games?limit=5")],
-    method: Annotated[str, typer.Option("--method", "-X")] = "GET",
-    body: Annotated[str, typer.Option("--body", "-d", help="Text of the body")] = "",
-    header: Annotated[
-        list[str] | None, typer.Option("--header", "-H", help="name: value; may be repeated")
-    ] = None,
-    template: TemplateOption = None,
-    directory: DirOption = None,
-) -> None:
-    """The event of an HTTP request (HTTP API, payload format 2.0)."""
-    found = Stack(_running_settings(template, directory)).template
-    pairs = [item.partition(":") for item in header or []]
-    headers = {name.strip(): value.strip() for name, _, value in pairs}
-    _write_line(generate_event.http_event(found, method, path, headers=headers, body=body.encode()))
-
-
-@events.command(name="kafka")
-def kafka_event(
-    topic: Annotated[str, typer.Argument()],
-    values: Annotated[list[str], typer.Argument(help="The records' values")],
-    key: Annotated[str | None, typer.Option(help="The key of all of them")] = None,
-    template: TemplateOption = None,
-    directory: DirOption = None,
-) -> None:
-    """The event of a batch of Kafka records."""
-    servers = _running_settings(template, directory).addresses()["kafka.bootstrap_servers"]
-    records = [value.encode() for value in values]
-    _write_line(generate_event.kafka_event(topic, records, key=key, bootstrap_servers=servers))
-
-
-@events.command(name="schedule")
-def schedule_event(
-    name: Annotated[
-        str | None, typer.Argument(help="Of the schedule, if there are several")
-    ] = None,
-    template: TemplateOption = None,
-    directory: DirOption = None,
-) -> None:
-    """The event of a schedule."""
-    found = Stack(_running_settings(template, directory)).template
-    _write_line(generate_event.schedule_event(found, name))
-
-
 def main() -> None:
     """Entry point: expected failures are one line and exit code 1."""
     try:
-        app()
+        app(join_overrides(sys.argv[1:]))
     except LocalStackError as error:
         console.err.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(1)
@@ -203,27 +244,15 @@ def main() -> None:
         sys.exit(141)  # the reader of our output has gone
 
 
-def _settings(template: Path | None, directory: Path | None, **flags: Any) -> Settings:
-    project_dir = find_project_dir(template.parent if template else Path.cwd())
-    return load_settings(
-        project_dir,
-        {
-            "template": template.resolve() if template else None,
-            "stack_dir": directory.resolve() if directory else None,
-            **flags,
-        },
-    )
-
-
-def _running_settings(template: Path | None, directory: Path | None) -> Settings:
-    """What the running stack was started with, or what `up` would start now."""
-    settings = _settings(template, directory)
-    if Supervisor(settings).is_running():
-        try:
-            return Settings.read(settings.run_dir / "settings.json")
-        except (OSError, ValidationError):
-            pass  # written by another version
-    return settings
+def _of_template(
+    overrides: list[str] | None, env_vars: Path | None, skip_unsupported: bool | None
+) -> dict[str, Any]:
+    """What the options about the template are as settings; None: not given."""
+    return {
+        "parameters": parameter_overrides(overrides) if overrides else None,
+        "env_vars": read_env_vars(env_vars) if env_vars else None,
+        "skip_unsupported": skip_unsupported,
+    }
 
 
 def _attach(settings: Settings) -> None:
@@ -243,6 +272,10 @@ def _event(source: str | None) -> bytes:
     except OSError as error:
         msg = f"cannot read the event {source}: {error.strerror}"
         raise LocalStackError(msg) from error
+
+
+def _note(text: str) -> None:
+    console.err.print(f"[yellow]![/yellow] {escape(text)}")
 
 
 def _write_line(line: str) -> None:

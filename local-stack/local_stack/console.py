@@ -55,14 +55,18 @@ def parts_table(parts: Iterable[PartStatus]) -> Table:
 
 
 def functions_table(functions: Iterable[FunctionStatus]) -> Table:
-    """The environments of every function."""
+    """Every function: its environments by state, who waits, its limits, what it has done."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("Function")
-    for title in ("Environments", "Busy", "Waiting", "Invocations"):
+    table.add_column("Environments")
+    titles = ("Waiting", "Events", "Limit", "Provisioned", "Invocations", "Cold starts")
+    for title in (*titles, "Throttles"):
         table.add_column(title, justify="right")
     for item in functions:
-        numbers = (item.environments, item.busy, item.waiting, item.invocations)
-        table.add_row(item.name, *(str(number) for number in numbers))
+        states = ", ".join(f"{count} {state}" for state, count in sorted(item.states.items()))
+        numbers = (item.waiting, item.events, _or_dash(item.limit), item.provisioned)
+        counted = (item.invocations, item.cold_starts, item.throttles)
+        table.add_row(item.name, states or "-", *(str(number) for number in (*numbers, *counted)))
     return table
 
 

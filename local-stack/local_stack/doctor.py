@@ -11,7 +11,9 @@ from local_stack import preflight
 from local_stack.errors import LocalStackError, SettingsError
 from local_stack.parts import Part, brought, parts_of
 from local_stack.supervisor import Supervisor
-from local_stack.template.loader import load_template
+from local_stack.template.explain import explain, summary
+from local_stack.template.project import load_project
+from local_stack.triggers.http.routes import Router
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +30,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Check after check; one that fails does not keep the rest from running."""
     yield _finding("Python", _python)
     yield _finding("Platform", _platform)
-    template, finding = _template(settings)
-    yield finding
+    yield _finding("Machine", preflight.machine)
+    yield _finding("Own /tmp", preflight.own_tmp)
+    if settings.reload:
+        yield _finding("Reload", preflight.inotify)
+    template, findings = _template(settings)
+    yield from findings
     parts: list[Part] = []
     if template is not None:
         try:
@@ -67,13 +73,18 @@ def _platform() -> str:
     return f"{platform.system()} {platform.machine()}, glibc {version}"
 
 
-def _template(settings: Settings) -> tuple[Template | None, Finding]:
+def _template(settings: Settings) -> tuple[Template | None, list[Finding]]:
+    """What the template comes to; all that does not run is named, not just the first of it."""
     try:
-        template = load_template(settings.template_path, settings.resolved_parameters())
+        template = load_project(settings, skip_unsupported=True)
     except LocalStackError as error:
-        return None, ("Template", False, str(error))
-    said = f"{settings.template_path.name}: {len(template.functions)} functions, {len(template.schedules)} schedules, {len(template.kafka_sources)} Kafka sources"
-    return template, ("Template", True, said)
+        return None, [("Template", False, str(error))]
+    left_out = settings.skip_unsupported
+    findings: list[Finding] = [("Template", left_out or not template.skipped, summary(template))]
+    findings += [(line.kind, line.runs or left_out, line.text) for line in explain(template)]
+    functions = template.functions.values()
+    findings += [("Warning", True, text) for text in Router(functions, template.apis).warnings]
+    return template, findings
 
 
 def _folder(settings: Settings, parts: list[Part]) -> str:

@@ -10,6 +10,9 @@
        ├─ PayloadTooLarge          413 RequestTooLargeException
        ├─ InvalidPayload           400 InvalidRequestContentException
        ├─ InvalidParameter         400 InvalidParameterValueException
+       ├─ ValidationFailed         400 ValidationException: no member of the request's model
+       ├─ RecursiveInvocation      400 RecursiveInvocationException
+       ├─ AccessDenied             403 AccessDeniedException: what a web page could have sent
        ├─ UnsupportedOperation     501 what this runtime does not do, by name
        └─ RuntimeFailed            500 ServiceException: the runtime could not run an environment
 
@@ -91,6 +94,36 @@ class InvalidParameter(InvokeError):
 
     status = 400
     code = "InvalidParameterValueException"
+    fault = "User"
+
+
+class ValidationFailed(InvokeError):
+    """A value is outside of the API's model: a name's pattern, an enumeration, a range."""
+
+    status = 400
+    code = "ValidationException"
+    fault = "User"
+
+    def __init__(self, value: object, field: str, constraint: str) -> None:
+        super().__init__(
+            f"1 validation error detected: Value '{value}' at '{field}' failed to satisfy "
+            f"constraint: Member must {constraint}"
+        )
+
+
+class RecursiveInvocation(InvokeError):
+    """A function calls itself, through others or directly, again and again."""
+
+    status = 400
+    code = "RecursiveInvocationException"
+    fault = "User"
+
+
+class AccessDenied(InvokeError):
+    """A request that a web page could have sent."""
+
+    status = 403
+    code = "AccessDeniedException"
     fault = "User"
 
 

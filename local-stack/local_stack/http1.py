@@ -46,6 +46,7 @@ class HttpRequest:
     body: bytes
     protocol: str  # HTTP/1.1
     client_ip: str
+    raw_names: list[bytes] | None = None  # as they were sent, if the server keeps them
 
     def header(self, name: bytes) -> str:
         """The first header of that (lower-case) name, or nothing."""
@@ -73,14 +74,17 @@ class HttpServer:
         *,
         body_bytes_max: int,
         refuse: Callable[[int, str], HttpResponse],
+        keep_names: bool = False,
     ) -> None:
         """`refuse` renders the server's own refusals (400, 408, 413, 431, 500, 503).
 
         It is told the status and the `X-Request-Id` that was read until then, or nothing.
+        `keep_names`: requests carry their header names also as they were sent.
         """
         self.handler = handler
         self.body_bytes_max = body_bytes_max
         self.refuse = refuse
+        self.keep_names = keep_names
         self.connections: set[_Connection] = set()
         self.stopping = False
         self._server: asyncio.Server | None = None
@@ -178,6 +182,8 @@ class _Connection(asyncio.Protocol):
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._names is not None:
+            self._names.append(name)
         name = name.lower()
         self._count_head(len(name) + len(value))
         self._headers.append((name, value))
@@ -209,6 +215,7 @@ class _Connection(asyncio.Protocol):
             body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
             protocol=f"HTTP/{self._parser.get_http_version()}",
             client_ip=self._client_ip,
+            raw_names=self._names,
         )
         keep_alive = self._parser.should_keep_alive()
         if self.task is not None:  # pipelined: answered in order, and nothing more is read
@@ -277,6 +284,7 @@ class _Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._names: list[bytes] | None = [] if self._server.keep_names else None
         self._body: list[bytes] = []
         self._body_size = 0
         self._head_size = 0

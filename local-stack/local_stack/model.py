@@ -175,6 +175,7 @@ class Schedule:
     input_json: str | None = None
     kind: Literal["rule", "scheduler"] = "rule"  # Schedule (EventBridge rule) or ScheduleV2
     timezone: str = "UTC"  # ScheduleV2 only
+    group: str = "default"  # ScheduleV2 only
     starts: datetime | None = None  # ScheduleV2 StartDate, EndDate
     ends: datetime | None = None
 
@@ -190,6 +191,24 @@ class KafkaSecurity:
     ca_file: Path | None = None
     certificate_file: Path | None = None  # mutual TLS
     key_file: Path | None = None
+    key_password: str = field(default="", repr=False)
+
+
+AccessKind = Literal[
+    "BASIC_AUTH",
+    "SASL_SCRAM_256_AUTH",
+    "SASL_SCRAM_512_AUTH",
+    "CLIENT_CERTIFICATE_TLS_AUTH",
+    "SERVER_ROOT_CA_CERTIFICATE",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAccess:
+    """One of a mapping's `SourceAccessConfigurations`; the secret behind `uri` is in the settings."""
+
+    kind: AccessKind
+    uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +218,7 @@ class KafkaSource:
     name: str
     function: str
     topic: str
-    bootstrap_servers: tuple[str, ...]
+    bootstrap_servers: tuple[str, ...]  # MSK: empty; the settings say which brokers stand for it
     group_id: str
     kind: Literal["self-managed", "msk"] = "self-managed"
     source_arn: str | None = None  # MSK: the cluster's ARN, as the event names it
@@ -215,7 +234,8 @@ class KafkaSource:
     filters: tuple[str, ...] = ()  # FilterCriteria: patterns as JSON texts; any one is enough
     pollers_min: int = 1
     pollers_max: int = 200
-    security: KafkaSecurity | None = None
+    access: tuple[SourceAccess, ...] = ()
+    security: KafkaSecurity | None = None  # what `access` stands for, once secrets are read
     enabled: bool = True
 
 
@@ -239,4 +259,5 @@ class Template:
     kafka_sources: tuple[KafkaSource, ...] = ()
     skipped: tuple[Unsupported, ...] = ()
     warnings: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()  # infrastructure that nothing here runs: `logical id (type)`
     stage: str = "$default"

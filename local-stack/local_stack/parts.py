@@ -69,7 +69,7 @@ def parts_of(settings: Settings, template: Template) -> list[Part]:
     parts = []
     if needs(settings, "postgres.url") and settings.database_url is None:
         parts.append(_postgres(settings))
-    if needs(settings, "kafka.bootstrap_servers") and settings.kafka_bootstrap_servers is None:
+    if needs_broker(settings, template) and settings.kafka_bootstrap_servers is None:
         parts.append(_kafka(settings))
     if needs(settings, "clickhouse.url") and settings.clickhouse_url is None:
         parts.append(_clickhouse(settings))
@@ -107,6 +107,14 @@ def brought(settings: Settings) -> list[Brought]:
             )
         )
     return found
+
+
+def needs_broker(settings: Settings, template: Template) -> bool:
+    """Whether the stack has a Kafka: asked for by a parameter, or standing for an MSK cluster."""
+    return needs(settings, "kafka.bootstrap_servers") or any(
+        source.kind == "msk" and source.source_arn not in settings.msk_clusters
+        for source in template.kafka_sources
+    )
 
 
 def needs(settings: Settings, address: str) -> bool:

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,13 +19,14 @@ from local_stack.services import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from local_stack.parts import Part, Port
     from local_stack.settings import Settings
 
 PYTHON = (3, 11)
 GLIBC_MIN = (2, 28)
+WATCHES_MIN = 8192  # of inotify: Linux's own least, and one folder of code is one of them
+_INOTIFY = Path("/proc/sys/fs/inotify")
 _LIBRARY = re.compile(r"error while loading shared libraries: (\S+): (.*)")
 # What Debian calls the package of a library that the binaries may miss.
 _PACKAGES = {"libz.so.1": "zlib1g (zlib on Fedora)", "libstdc++.so.6": "libstdc++6"}
@@ -131,6 +133,42 @@ def check_user_change(settings: Settings, parts: Sequence[Part]) -> None:
     """As root, PostgreSQL needs `setpriv`. Raises `ServiceFailed`."""
     if any(part.name == "postgres" for part in parts):
         postgres.as_other_user(settings.stack_dir / "postgres" / "data")
+
+
+def own_tmp() -> str:
+    """Whether an environment can have a /tmp of its own on this machine, and why not."""
+    command = [sys.executable, "-P", "-m", "local_stack.environments.scratch"]
+    try:
+        result = subprocess.run(  # noqa: S603 - our own module, no shell
+            command, check=True, capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"it cannot be told whether environments have a /tmp of their own: {error}"
+    if not result.stdout:
+        return "each environment has its own, as large as EphemeralStorage says"
+    return f"environments share it, and TMPDIR names a folder of their own ({result.stdout.strip()}); allow user namespaces to have it as on AWS"
+
+
+def inotify() -> str:
+    """How much reload may watch; raises `SettingsError` where there is nothing to watch with."""
+    limits = {}
+    for name in ("max_user_watches", "max_user_instances"):
+        try:
+            limits[name] = int((_INOTIFY / name).read_text())
+        except (OSError, ValueError) as error:
+            msg = "no inotify here: a saved file is not run before `local-stack down` and `up`; --no-reload says so"
+            raise SettingsError(msg) from error
+    said = ", ".join(f"{name} {number}" for name, number in limits.items())
+    if limits["max_user_watches"] < WATCHES_MIN:
+        msg = f"{said}: too few for other programs and ours; raise it with `sysctl fs.inotify.max_user_watches={WATCHES_MIN}`, or use --no-reload"
+        raise SettingsError(msg)
+    return said
+
+
+def machine() -> str:
+    """How large this machine is."""
+    total = psutil.virtual_memory().total / 1024**3
+    return f"{os.cpu_count()} CPUs, {total:.1f} GB of memory"
 
 
 def disk_free_bytes(folder: Path) -> int:

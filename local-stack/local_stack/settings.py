@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENV_PREFIX = "LOCAL_STACK_"
+TEMPLATE_NAMES = ("template.yaml", "template.yml")
+_BUILD_DIR = ".aws-sam"
 _PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")  # other braces, as in JSON, are the value's own
 
 
@@ -52,10 +54,12 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     account_concurrency: int = Field(1000, ge=1, le=10_000)
+    environments_max: int = Field(256, ge=1, le=10_000)  # processes, idle ones too
     http_waiters: int = Field(256, ge=0)  # callers that may wait for an environment, a function
     http_wait_seconds: float = Field(5.0, gt=0)
     scale_out_wait_ms: float = Field(5.0, ge=0)  # a caller waited this long: start one more
     environment_idle_seconds: float = Field(300.0, gt=0)
+    watched_folders: int = Field(2000, ge=1)  # of code, for reload
     http_body_bytes: int = Field(10 * 1024 * 1024, ge=1)
     log_file_bytes: int = Field(20 * 1024 * 1024, ge=4096)
     log_files: int = Field(3, ge=1)
@@ -101,6 +105,22 @@ class Settings(BaseModel):
     binaries: Binaries = Binaries()
     start_timeout_seconds: float = Field(60.0, gt=0)  # for one part to become ready
     nginx_template: Path | None = None
+    # What of the template is run, and how.
+    skip_unsupported: bool = False  # leave out what cannot be honoured, instead of refusing
+    env_vars: dict[str, dict[str, str]] = {}  # a `--env-vars` file of SAM CLI: by logical id
+    samconfig: Path | None = None  # SAM CLI's configuration file; None: next to the template
+    jwks: dict[str, str] = {}  # keys of JWT authorizers: a file or URL, by name or by issuer
+    reload: bool = True  # a saved file is live for the next request
+    warm: bool = True  # environments are forked from a zygote; else each is a fresh interpreter
+    freeze: bool = False  # environments are stopped between invocations, as on AWS
+    debug: dict[str, int] = {}  # ports that debugpy listens on, by function
+    tmp_visible: tuple[Path, ...] = ()  # what functions see of the host's /tmp, beside their own
+    async_retry_scale: float = Field(1.0, gt=0)  # 0.01: retries after 0.6 s and 1.2 s
+    allowed_hosts: tuple[str, ...] = ()  # names that may be asked for at :4566, beside loopback
+    test_control: bool = False  # `/_local_stack/test/…`: never outside of tests
+    # What a template's Kafka mappings name by an ARN of AWS.
+    msk_clusters: dict[str, str] = {}  # brokers that stand for an MSK cluster, by its ARN
+    secrets: dict[str, Path] = {}  # JSON files that stand for secrets, by their URI
     # Bring your own: an address here means that the embedded part is not started.
     database_url: str | None = None
     kafka_bootstrap_servers: str | None = None
@@ -193,8 +213,9 @@ def host_log_suffix(index: int) -> str:
 def load_settings(project_dir: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     """Resolve the settings of the project in `project_dir`.
 
-    `flags` are what a person gave on the command line (None means not given). Raises
-    `SettingsError`, which names the setting and where it came from.
+    `flags` are what a person gave on the command line (None means not given); parameters, and
+    variables of functions, win one by one. Raises `SettingsError`, which names the setting and
+    where it came from.
     """
     project_dir = project_dir.resolve()
     table = _project_table(project_dir) or {}
@@ -203,6 +224,7 @@ def load_settings(project_dir: Path, flags: Mapping[str, Any] | None = None) -> 
     limits = {**table.get("limits", {}), **_environment_table("LIMIT_")}
     values |= {key: value for key, value in (flags or {}).items() if value is not None}
     values |= {"project_dir": project_dir, "ports": ports, "limits": limits}
+    values |= _merged(table, flags or {})
     values["stack_dir"] = (project_dir / values["stack_dir"]).resolve()
     try:
         return Settings.model_validate(values)
@@ -216,18 +238,34 @@ def load_settings(project_dir: Path, flags: Mapping[str, Any] | None = None) -> 
 def find_project_dir(start: Path) -> Path:
     """The nearest folder from `start` upwards whose pyproject.toml has `[tool.local-stack]`.
 
-    Without one it is `start` itself, so a bare SAM project needs no configuration.
+    A SAM project below it that it does not name is a project of its own, and needs no
+    configuration. What `sam build` has written belongs to the project that was built.
     """
     start = start.resolve()
+    if _BUILD_DIR in start.parts:
+        start = Path(*start.parts[: start.parts.index(_BUILD_DIR)])
+    bare: Path | None = None
     for folder in (start, *start.parents):
-        if _project_table(folder) is not None:
-            return folder
-    return start
+        table = _project_table(folder)
+        if table is not None:
+            named = (folder / table.get("template", TEMPLATE_NAMES[0])).resolve()
+            return folder if bare in (None, named.parent) else bare
+        if bare is None and any((folder / name).is_file() for name in TEMPLATE_NAMES):
+            bare = folder
+    return bare or start
 
 
 def environment_for_child() -> dict[str, str]:
     """The environment that processes of the stack are started with: a copy of ours."""
     return dict(os.environ)
+
+
+def _merged(table: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of which flags give single entries, not the whole."""
+    parameters = {**table.get("parameters", {}), **(flags.get("parameters") or {})}
+    known, given = table.get("env_vars", {}), flags.get("env_vars") or {}
+    env_vars = {name: {**known.get(name, {}), **given.get(name, {})} for name in {**known, **given}}
+    return {"parameters": parameters, "env_vars": env_vars}
 
 
 def _project_table(project_dir: Path) -> dict[str, Any] | None:

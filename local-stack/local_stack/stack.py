@@ -21,7 +21,7 @@ from local_stack.parts import EVENT_SOURCES, brought, parts_of
 from local_stack.services import launch, nginx
 from local_stack.settings import Settings
 from local_stack.supervisor import Supervisor, count_path, log_path
-from local_stack.template.loader import load_template
+from local_stack.template.project import load_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,9 +54,11 @@ class Stack:
     def __init__(self, settings: Settings) -> None:
         preflight.check_machine()
         self.settings = settings
-        self.template: Template = load_template(
-            settings.template_path, settings.resolved_parameters()
-        )
+        self.template: Template = load_project(settings)
+        unknown = sorted(settings.debug.keys() - self.template.functions.keys())
+        if unknown:
+            msg = f"--debug {unknown[0]}: no such function; there are {', '.join(self.template.functions)}"
+            raise SettingsError(msg)
         self.parts: list[Part] = parts_of(settings, self.template)
         self.supervisor = Supervisor(settings)
 
@@ -108,8 +110,7 @@ class Stack:
                 raise ServiceFailed(msg)
         self.settings.write()
         config = self.settings.run_dir / "nginx" / "nginx.conf"
-        routes = [r for function in self.template.functions.values() for r in function.routes]
-        config.write_text(nginx.render(self.settings, routes))
+        config.write_text(nginx.render_template(self.settings, self.template))
         self.supervisor.start_daemon(self.parts)
         report.step("Process manager", monotonic() - started, f"pid {self.supervisor.pid()}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -37,13 +38,22 @@ class PartStatus:
 
 @dataclass(frozen=True, slots=True)
 class FunctionStatus:
-    """The environments of one function, over all hosts."""
+    """One function, over all hosts; limits are each host's own."""
 
     name: str
-    environments: int
-    busy: int
-    waiting: int
+    limit: int | None  # reserved concurrency
+    provisioned: int
+    states: dict[str, int]  # environments by state
+    waiting: int  # callers that wait for an environment
+    events: int  # asynchronous events that are accepted and not settled
     invocations: int
+    cold_starts: int
+    throttles: int
+
+    @property
+    def environments(self) -> int:
+        """All of them."""
+        return sum(self.states.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,7 @@ class StackStatus:
     running: bool
     parts: list[PartStatus]
     functions: list[FunctionStatus]
+    notes: list[str]  # what a person should know, and no part is to blame for
 
     @property
     def is_healthy(self) -> bool:
@@ -61,7 +72,9 @@ class StackStatus:
 
     def as_json(self) -> str:
         """The whole as JSON."""
-        return json.dumps({**asdict(self), "healthy": self.is_healthy}, indent=2)
+        functions = [{**asdict(f), "environments": f.environments} for f in self.functions]
+        whole = {**asdict(self), "functions": functions, "healthy": self.is_healthy}
+        return json.dumps(whole, indent=2)
 
 
 def read_status(settings: Settings, parts: Sequence[Part]) -> StackStatus:
@@ -80,24 +93,46 @@ def read_status(settings: Settings, parts: Sequence[Part]) -> StackStatus:
     for store in brought(settings):
         state = "elsewhere" if store.is_ready() else "unreachable"
         lines.append(PartStatus(store.name, state, None, store.setting, None, None, None))
-    return StackStatus(running, lines, read_functions(settings) if running else [])
+    # A host that does not answer is left out.
+    hosts = [_host_status(settings, i) for i in range(1, settings.replicas + 1)] if running else []
+    return StackStatus(running, lines, read_functions(hosts), read_notes(settings, hosts))
 
 
-def read_functions(settings: Settings) -> list[FunctionStatus]:
-    """What the hosts say of their environments; a host that does not answer is left out."""
-    totals: dict[str, FunctionStatus] = {}
-    for index in range(1, settings.replicas + 1):
-        for name, pool in _host_status(settings, index).get("functions", {}).items():
-            before = totals.get(name, FunctionStatus(name, 0, 0, 0, 0))
-            environments = pool["environments"]
-            totals[name] = FunctionStatus(
-                name,
-                before.environments + len(environments),
-                before.busy + sum(1 for item in environments if item["state"].lower() == "busy"),
-                before.waiting + pool["waiting"],
-                before.invocations + sum(item["invocations"] for item in environments),
-            )
-    return sorted(totals.values(), key=lambda status: status.name)
+def read_functions(hosts: Sequence[dict[str, Any]]) -> list[FunctionStatus]:
+    """What the hosts say of their functions, summed."""
+    pools: dict[str, list[dict[str, Any]]] = {}
+    for host in hosts:
+        for name, pool in host.get("functions", {}).items():
+            pools.setdefault(name, []).append(pool)
+    return [_function_status(name, pools[name]) for name in sorted(pools)]
+
+
+def _function_status(name: str, pools: Sequence[dict[str, Any]]) -> FunctionStatus:
+    def total(field: str) -> int:
+        return sum(pool.get(field, 0) for pool in pools)
+
+    return FunctionStatus(
+        name=name,
+        limit=pools[0]["limit"],
+        provisioned=pools[0]["provisioned"],
+        states=dict(Counter(item["state"] for pool in pools for item in pool["environments"])),
+        waiting=total("waiting"),
+        events=total("events"),
+        invocations=total("invocations"),
+        cold_starts=total("cold_starts"),
+        throttles=total("throttles"),
+    )
+
+
+def read_notes(settings: Settings, hosts: Sequence[dict[str, Any]]) -> list[str]:
+    """What the hosts say that a person should do."""
+    notes = []
+    if any(host.get("template_changed") for host in hosts):
+        name = settings.template_path.name
+        notes.append(f"{name} has changed: `local-stack down`, then `up`, to apply it")
+    reasons = {host.get("reload", "on") for host in hosts} - {"on", "starting"}
+    notes += [f"reload is {reason}" for reason in sorted(reasons)]
+    return notes
 
 
 def _part_status(settings: Settings, part: Part, info: ProcessInfo | None) -> PartStatus:

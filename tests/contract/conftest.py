@@ -15,5 +15,10 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def host() -> Iterator[RunningHost]:
     """A host for tests/projects/runtime. Environments may be killed; the host stays as it is."""
-    with running_host(PROJECTS / "runtime", preload=("httpx",), hidden_packages=("yaml",)) as host:
+    with running_host(
+        PROJECTS / "runtime",
+        preload=("httpx",),
+        hidden_packages=("yaml",),
+        allowed_hosts=("place-bet",),
+    ) as host:
         yield host

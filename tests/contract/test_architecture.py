@@ -27,9 +27,10 @@ PURE_NAMES = frozenset(
 IMPURE_MODULES = frozenset(
     {"asyncio", "logging", "os", "socket", "subprocess", "threading", "time"}
 )
-# Who may start processes: environments, and what runs the stores.
+# Who may start processes: environments, what runs the stores, and what runs a host alone.
 STARTS_PROCESSES = (
     "local-stack/local_stack/environments/",
+    "local-stack/local_stack/harness/process.py",
     "local-stack/local_stack/services/",
     "local-stack/local_stack/preflight.py",
     "local-stack/local_stack/supervisor.py",

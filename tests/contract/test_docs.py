@@ -174,7 +174,9 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
     for name, default in settings_of(Settings):
         _, sources, told, *_ = rows[name]
         shown = ".stack" if name == "stack_dir" else default
-        if isinstance(shown, str | int | float | Path):
+        if isinstance(shown, bool):
+            shown = f"`{str(shown).lower()}`"
+        elif isinstance(shown, str | int | float | Path):
             number = isinstance(shown, int | float)
             shown = f"`{shown:.15g}`" if number else f"`{shown}`"
         else:
@@ -223,7 +225,8 @@ def test_every_variable_that_functions_read_is_explained() -> None:
 def test_every_metric_is_in_the_table() -> None:
     text = page("operations.md")
     said = quoted(text)
-    source = (REPOSITORY / "local-stack/local_stack/telemetry/metrics.py").read_text()
+    files = ("telemetry/metrics.py", "invoke/async_metrics.py")
+    source = "".join((REPOSITORY / "local-stack/local_stack" / name).read_text() for name in files)
     runtime = set(re.findall(r'"(lambda_[a-z_]+)"', source))
     counted = {
         name
@@ -277,7 +280,7 @@ def test_every_error_code_is_in_the_table_with_its_status() -> None:
     for kind in _all_errors(BettingError):
         if kind.code not in NOT_OVER_HTTP:
             real.setdefault(kind.code, set()).add(status_of(kind).value)
-    for _, _, status, code, _ in gateway._ERRORS.values():
+    for status, code, _ in gateway._PROBLEMS.values():
         real.setdefault(code, set()).add(status)
     for status, (code, _) in gateway._REFUSALS.items():
         real.setdefault(code, set()).add(status)

@@ -76,6 +76,8 @@ def test_the_environment_is_lambdas_and_the_functions_own(process: Any) -> None:
     assert environment.pop("AWS_LAMBDA_LOG_STREAM_NAME")
     assert environment.pop("_X_AMZN_TRACE_ID")
     assert environment == {
+        "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
         "_HANDLER": "surroundings.process",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -84,19 +86,21 @@ def test_the_environment_is_lambdas_and_the_functions_own(process: Any) -> None:
         "AWS_LAMBDA_FUNCTION_NAME": "Process",
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_FORMAT": "Text",
         "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/Process",
         "AWS_REGION": "us-east-1",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_SESSION_TOKEN": "test",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
         "COLOUR": "blue",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LAMBDA_TASK_ROOT": str(HANDLERS),
         "LANG": "en_US.UTF-8",
         "LC_CTYPE": "C.UTF-8",
+        "LD_LIBRARY_PATH": f"/lib64:/usr/lib64:{HANDLERS}:{HANDLERS}/lib:/opt/lib",
         "PATH": "/opt/tools",
         "PWD": str(HANDLERS),
+        "PYTHONPATH": "/var/runtime",
         "SHLVL": "0",
         "TZ": ":UTC",
     }
@@ -121,12 +125,13 @@ def test_a_handler_has_no_file_of_the_zygote(process: Any) -> None:
     log = files.pop("1")
     assert log.startswith("pipe:")
     assert files.pop("2") == log
-    # awslambdaric's own: its connection to the Runtime API, and the pair that its client wakes
-    # itself with. The zygote's way to the host is a SEQPACKET socket, its way to itself a pipe.
+    # awslambdaric's own: where it logs, its connection to the Runtime API, and the pair that its
+    # client wakes itself with. The zygote's way to the host is a SEQPACKET socket.
     assert sorted(files.values()) == [
         "AF_INET SOCK_STREAM",
         "AF_UNIX SOCK_STREAM",
         "AF_UNIX SOCK_STREAM",
+        log,
     ]
     assert process["stdin"] == ""
     assert process["threads"] == 1

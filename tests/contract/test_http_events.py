@@ -22,46 +22,34 @@ from aws_lambda_powertools.utilities.parser.models import (
 )
 from mangum import Mangum
 
-from local_stack.http1 import HttpRequest
-from local_stack.model import Schedule
-from local_stack.triggers.http.event import build_event as http_event
+from local_stack.model import Route, Schedule
 from local_stack.triggers.http.outcome import response_from
 from local_stack.triggers.kafka.event import build_event as kafka_event
 from local_stack.triggers.schedule.event import build_event as schedule_event
 from tests.support.host import PROJECTS, RunningHost, running_host
+from tests.support.http_calls import NOW, REQUEST_ID, a_request, event_from
 from tests.support.kafka_records import a_record
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOW = datetime(2026, 3, 9, 7, 5, 2, 345_000, tzinfo=UTC)
-REQUEST = HttpRequest(
-    method="POST",
-    path="/site/items/a%20b",
-    query="tag=a&tag=b%20c",
-    headers=[
-        (b"host", b"api.example.com"),
-        (b"user-agent", b"curl/8.5"),
-        (b"cookie", b"session=1; theme=dark"),
-        (b"content-type", b"application/octet-stream"),
+REQUEST = a_request(
+    "POST",
+    "/site/items/a%20b",
+    "tag=a&tag=b%20c",
+    [
+        ("host", "api.example.com"),
+        ("user-agent", "curl/8.5"),
+        ("cookie", "session=1; theme=dark"),
+        ("content-type", "application/octet-stream"),
     ],
-    body=b"\x00\xff",
-    protocol="HTTP/1.1",
-    client_ip="127.0.0.1",
+    b"\x00\xff",
 )
 
 
-def _http_event(request: HttpRequest = REQUEST) -> dict[str, Any]:
-    return http_event(
-        request,
-        request_id="the-id",
-        source_ip="203.0.113.7",
-        route_key="ANY /site/{proxy+}",
-        path_parameters={"proxy": "items/a b"},
-        stage="$default",
-        now=NOW,
-    )
+def _http_event() -> dict[str, Any]:
+    return event_from(REQUEST, Route("ANY", "/site/{proxy+}"))
 
 
 # --- Powertools ------------------------------------------------------------------------------
@@ -70,7 +58,7 @@ def _http_event(request: HttpRequest = REQUEST) -> dict[str, Any]:
 def test_powertools_reads_an_http_event() -> None:
     event = APIGatewayProxyEventV2(_http_event())
 
-    assert (event.http_method, event.raw_path) == ("POST", "/site/items/a%20b")
+    assert (event.http_method, event.raw_path) == ("POST", "/site/items/a b")
     assert event.route_key == "ANY /site/{proxy+}"
     assert event.path_parameters == {"proxy": "items/a b"}
     assert event.query_string_parameters == {"tag": "a,b c"}
@@ -79,7 +67,7 @@ def test_powertools_reads_an_http_event() -> None:
     assert event.headers["User-Agent"] == "curl/8.5"
     assert (event.is_base64_encoded, event.body) == (True, "AP8=")
     context = event.request_context
-    assert (context.request_id, context.stage) == ("the-id", "$default")
+    assert (context.request_id, context.stage) == (REQUEST_ID, "$default")
     assert (context.http.source_ip, context.http.user_agent) == ("203.0.113.7", "curl/8.5")
     assert context.time_epoch == round(NOW.timestamp() * 1000)
 
@@ -241,7 +229,7 @@ def test_the_event_over_the_wire_is_http_apis(web: httpx.Client, host: RunningHo
     APIGatewayProxyEventV2Model.model_validate(event)
     assert event["routeKey"] == "ANY /event/{name}"
     assert event["pathParameters"] == {"name": "x/y"}
-    assert event["rawPath"] == "/event/x%2Fy"
+    assert event["rawPath"] == "/event/x/y"
     assert event["requestContext"]["requestId"] == "mine"
     assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
     assert event["headers"]["host"] == f"127.0.0.1:{host.http_port}"

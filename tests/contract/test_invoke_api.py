@@ -145,6 +145,18 @@ def test_a_client_context_reaches_the_function(host: RunningHost) -> None:
     assert (seen["client"], seen["custom"]) == ("caf\xe9", {"a": "b"})
 
 
+def test_a_client_context_beyond_its_limit_is_refused(host: RunningHost) -> None:
+    response = _refused(host.client.invoke, FunctionName="Echo", ClientContext="x" * 3584)
+
+    assert response["Error"]["Code"] == "InvalidParameterValueException"
+    assert "3583 bytes" in response["Error"]["Message"]
+
+
+def test_a_tenant_reaches_the_function(host: RunningHost) -> None:
+    assert host.invoke("Published", TenantId="blue/1").value["tenant_id"] == "blue/1"
+    assert host.invoke("Published").value["tenant_id"] is None
+
+
 # --- names -----------------------------------------------------------------------------------
 
 
@@ -153,7 +165,6 @@ def test_a_client_context_reaches_the_function(host: RunningHost) -> None:
     [
         "Echo",
         "Echo:$LATEST",
-        "Echo:live",
         "000000000000:function:Echo",
         f"{ARN}:Echo",
         f"{ARN}:Echo:$LATEST",
@@ -165,6 +176,66 @@ def test_a_function_goes_by_name_partial_arn_and_arn(host: RunningHost, name: st
 
 def test_a_qualifier_may_be_given_beside_the_name(host: RunningHost) -> None:
     assert host.invoke("Echo", 7, Qualifier="$LATEST").value == 7
+
+
+@pytest.mark.parametrize(("qualifier", "version"), [("live", "1"), ("1", "1")])
+def test_an_alias_and_its_version_run_the_code_that_is_there(
+    host: RunningHost, qualifier: str, version: str
+) -> None:
+    answer = host.client.invoke(FunctionName="Published", Qualifier=qualifier)
+
+    assert answer["ExecutedVersion"] == version
+    seen = read_answer(answer).value
+    assert seen["invoked_function_arn"] == f"{ARN}:Published:{qualifier}"
+
+
+@pytest.mark.parametrize("name", ["Echo:live", "Echo:1", "Published:2"])
+def test_a_qualifier_that_there_is_none_of_is_not_found(host: RunningHost, name: str) -> None:
+    response = _refused(host.client.invoke, FunctionName=name)
+
+    assert response["Error"] == {
+        "Code": "ResourceNotFoundException",
+        "Message": f"Function not found: {ARN}:{name}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "arn:aws:lambda:us-east-1:123456789012:function:Echo",
+            "Function not found: arn:aws:lambda:us-east-1:123456789012:function:Echo:$LATEST",
+        ),
+        (
+            "arn:aws:lambda:eu-west-1:000000000000:function:Echo",
+            "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')",
+        ),
+    ],
+)
+def test_functions_of_others_are_not_found(host: RunningHost, name: str, message: str) -> None:
+    response = _refused(host.client.invoke, FunctionName=name)
+
+    assert response["Error"] == {"Code": "ResourceNotFoundException", "Message": message}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"FunctionName": "a b"}, "functionName"),
+        ({"FunctionName": "Echo", "Qualifier": "a b"}, "qualifier"),
+        ({"FunctionName": "Echo", "InvocationType": "Later"}, "invocationType"),
+        ({"FunctionName": "Echo", "LogType": "Head"}, "logType"),
+        ({"FunctionName": "Echo", "TenantId": "a;b"}, "tenantId"),
+    ],
+)
+def test_what_the_apis_model_does_not_take_fails_validation(
+    host: RunningHost, arguments: dict[str, str], field: str
+) -> None:
+    response = _refused(host.client.invoke, **arguments)
+
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert response["Error"]["Code"] == "ValidationException"
+    assert f"at '{field}' failed to satisfy constraint" in response["Error"]["Message"]
 
 
 def test_a_qualifier_that_contradicts_the_name_is_refused(host: RunningHost) -> None:
@@ -198,8 +269,7 @@ def test_a_payload_of_6_mb_arrives_and_one_byte_more_is_too_large(host: RunningH
     response: Any = caught.value.response
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 413
     assert response["Error"]["Message"] == (
-        "6291457 byte payload is too large for the RequestResponse invocation type "
-        "(limit 6291456 bytes)"
+        "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
     )
 
 
@@ -220,8 +290,11 @@ def test_an_event_of_1_mb_is_accepted_and_one_byte_more_is_too_large(host: Runni
         InvocationType="Event",
         Payload=_json_text(ASYNC_BYTES_MAX + 1),
     )
-    assert response["Error"]["Code"] == "RequestTooLargeException"
-    assert "(limit 1048576 bytes)" in response["Error"]["Message"]
+    assert response["Error"] == {
+        "Code": "RequestTooLargeException",
+        "Message": "1048577 byte payload is too large for the Event invocation type "
+        "(limit 1048576 bytes)",
+    }
 
 
 @pytest.mark.parametrize("payload", [b"{", b"text", b"NaN", b"\xff\xfe"])
@@ -274,10 +347,10 @@ def test_one_caller_after_the_other_is_never_throttled(host: RunningHost) -> Non
 
 
 def test_at_the_account_limit_a_function_is_throttled(tmp_path: Path) -> None:
-    limits = {"account_concurrency": 3}
+    limits = {"account_concurrency": 5}
     started, go = tmp_path / "started", tmp_path / "go"
     with running_host(PROJECTS / "runtime", limits=limits) as host, ThreadPoolExecutor(1) as pool:
-        # Two environments are provisioned for another function; this is the third.
+        # Two are reserved by two functions, two provisioned for a third; this is the last.
         running = pool.submit(host.invoke, "Waits", {"started": str(started), "until": str(go)})
         wait_until(started.exists, 5, "the first call runs")
 
@@ -316,13 +389,3 @@ def test_an_unknown_function_is_not_described(host: RunningHost) -> None:
     response = _refused(host.client.get_function, FunctionName="doesnotexist")
 
     assert response["Error"]["Code"] == "ResourceNotFoundException"
-
-
-def test_an_operation_that_is_not_supported_is_named(host: RunningHost) -> None:
-    response = _refused(host.client.delete_function, FunctionName="Echo")
-
-    assert response["ResponseMetadata"]["HTTPStatusCode"] == 501
-    assert response["Error"] == {
-        "Code": "UnsupportedOperation",
-        "Message": "DELETE /2015-03-31/functions/Echo is not supported by this runtime",
-    }

@@ -48,7 +48,7 @@ def _invoke(url: str, function: str, payload: bytes) -> bytes:
     async def main() -> bytes:
         client = InvokeClient.at(url)
         try:
-            return await client(function, payload)
+            return (await client(function, payload)).payload
         finally:
             await client.http.aclose()
 
@@ -95,12 +95,66 @@ def test_what_a_browser_page_could_send_is_refused(host: RunningHost, tmp_path: 
     url = f"{host.lambda_url}/2015-03-31/functions/Waits/invocations"
     payload = json.dumps({"started": str(tmp_path / "started")})
 
-    for origin in ("https://evil.example", "null"):
-        response = httpx.post(url, content=payload, headers={"Origin": origin}, trust_env=False)
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},  # a name whose DNS points here
+        {"Host": "evil.example:4566"},
+    ):
+        response = httpx.post(url, content=payload, headers=headers, trust_env=False)
         assert response.status_code == 403
-        assert response.json()["Message"] == "Requests from web pages are refused."
+        assert response.headers["x-amzn-errortype"] == "AccessDeniedException"
+        response = httpx.get(
+            f"{host.lambda_url}/_local_stack/status", headers=headers, trust_env=False
+        )
+        assert response.status_code == 403
 
     assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("name", ["localhost", "lambda.localhost:4566", "[::1]", "place-bet"])
+def test_names_of_loopback_and_those_that_are_allowed_may_be_asked(
+    host: RunningHost, name: str
+) -> None:
+    url = f"{host.lambda_url}/2015-03-31/functions/Echo/invocations"
+
+    assert httpx.post(url, headers={"Host": name}, trust_env=False).status_code == 200
+
+
+# --- bodies that other clients send --------------------------------------------------------------
+
+
+def test_a_body_in_chunks_is_a_payload(host: RunningHost) -> None:
+    url = f"{host.lambda_url}/2015-03-31/functions/Echo/invocations"
+
+    response = httpx.post(url, content=iter([b'{"a": ', b"1}"]), trust_env=False)
+
+    assert response.request.headers["transfer-encoding"] == "chunked"
+    assert response.json() == {"a": 1}
+
+
+def test_a_request_without_body_and_length_is_one_with_an_empty_object(host: RunningHost) -> None:
+    head = b"POST /2015-03-31/functions/Echo/invocations HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+
+    with socket.create_connection(("127.0.0.1", host.lambda_port)) as connection:
+        connection.sendall(head + b"connection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\n{}")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "x"])
+def test_the_content_type_of_a_payload_means_nothing(host: RunningHost, content_type: str) -> None:
+    url = f"{host.lambda_url}/2015-03-31/functions/Echo/invocations"
+
+    response = httpx.post(
+        url, content=b"[1]", headers={"Content-Type": content_type}, trust_env=False
+    )
+
+    assert (response.status_code, response.content) == (200, b"[1]")
 
 
 @pytest.mark.parametrize("path", ["/", "/2015-03-31", "/_local_stack/nothing", "/%00"])

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from local_stack.environments.environment import Environment
 from local_stack.environments.invocation import Invocation, Outcome
+from local_stack.environments.roles import Process
 from local_stack.errors import RuntimeFailed
 
 if TYPE_CHECKING:
     import asyncio
 
-    from local_stack.environments.environment import Owner
     from local_stack.environments.factory import InitializationType
+    from local_stack.environments.roles import Owner
     from local_stack.environments.worker import Zygote
     from local_stack.model import Function
     from local_stack.telemetry.logs import EnvironmentLog
@@ -66,16 +67,38 @@ class FakeLog:
     def close(self) -> None:
         self.closed = True
 
+    def reopen(self) -> None:
+        assert self.closed
+        self.closed = False
+
 
 class FakeRuntime:
     """What awslambdaric does: asks for work on a connection, and answers it."""
 
-    def __init__(self, environment: Environment, log: FakeLog, server: FakeServer) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        log: FakeLog,
+        server: FakeServer,
+        zygote: FakeZygote,
+        pid: int,
+    ) -> None:
         self.environment = environment
         self.log = log
         self.server = server
         self.invocation: Invocation | None = None
         self.delivered: list[Invocation] = []
+        self.launches = 0
+        self.launch_fails = False
+        self._zygote = zygote
+        self._pid = pid
+
+    async def launch(self) -> Process:
+        """Fork it; every later process has the pid that follows."""
+        if self.launch_fails:
+            raise RuntimeFailed("the zygote is gone")
+        self.launches += 1
+        return Process(self._pid + self.launches - 1, cast("Zygote", self._zygote))
 
     def deliver(self, environment: Environment, invocation: Invocation) -> None:
         assert environment is self.environment
@@ -98,14 +121,29 @@ class FakeRuntime:
         self.environment.on_exit(status)
 
 
-def make_environment(
-    function: Function, owner: Owner, metrics: Metrics, zygote: FakeZygote, pid: int
+async def make_environment(
+    function: Function,
+    owner: Owner,
+    metrics: Metrics,
+    zygote: FakeZygote,
+    pid: int,
+    *,
+    initialization_type: InitializationType = "on-demand",
+    **options: Any,
 ) -> FakeRuntime:
     """An environment that has just been forked, with the runtime inside it."""
     log, server = FakeLog(), FakeServer()
-    environment = Environment(function, owner, cast("EnvironmentLog", log), metrics)
-    environment.started(pid, cast("Zygote", zygote), cast("asyncio.Server", server))
-    return FakeRuntime(environment, log, server)
+    environment = Environment(
+        function,
+        owner,
+        cast("EnvironmentLog", log),
+        metrics,
+        initialization_type=initialization_type,
+        **options,
+    )
+    runtime = FakeRuntime(environment, log, server, zygote, pid)
+    await environment.start(cast("asyncio.Server", server), runtime.launch)
+    return runtime
 
 
 class FakeStarter:
@@ -124,8 +162,15 @@ class FakeStarter:
         self.kinds.append(initialization_type)
         if self.fails:
             raise RuntimeFailed("the zygote is gone")
-        pid = NO_SUCH_PID + len(self.runtimes)
-        runtime = make_environment(function, owner, self._metrics, self.zygote, pid)
+        pid = NO_SUCH_PID + 1000 * len(self.runtimes)
+        runtime = await make_environment(
+            function,
+            owner,
+            self._metrics,
+            self.zygote,
+            pid,
+            initialization_type=initialization_type,
+        )
         self.runtimes.append(runtime)
         return runtime.environment
 

@@ -10,7 +10,7 @@ import pytest
 from aws_lambda_powertools.utilities.data_classes import KafkaEvent
 
 from local_stack.triggers.client import InvokeFailed
-from local_stack.triggers.kafka import source as kafka_source
+from local_stack.triggers.kafka import delivery
 from local_stack.triggers.kafka.retry import BASE_S
 from tests.support.kafka_source import (
     PARTITIONS,
@@ -191,7 +191,7 @@ def test_a_failure_is_retried_with_back_off_and_blocks_only_its_partition(
             assert pause >= BASE_S * 2**number / 2
 
     run(test)
-    messages = [r.getMessage() for r in caplog.records if r.name == kafka_source.__name__]
+    messages = [r.getMessage() for r in caplog.records if r.name == delivery.__name__]
     assert messages.count("Source: ValueError: poison; trying again") >= 1
 
 

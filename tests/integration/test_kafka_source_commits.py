@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local_stack.triggers.client import InvokeFailed
-from local_stack.triggers.kafka.source import KafkaPoller
+from local_stack.triggers.kafka.mapping import KafkaMapping
 from tests.support.kafka import running_kafka
 from tests.support.kafka_source import (
     Function,
@@ -97,7 +97,7 @@ def test_a_polite_stop_waits_for_what_is_in_flight(kafka_server: Broker) -> None
 
     async def test(function: Function) -> None:
         function.go.clear()
-        poller = KafkaPoller(topic.source(), function)
+        poller = KafkaMapping(topic.source(), function)
         poller.start()
         await eventually(lambda: function.batches, "it is in flight")
         stopping = asyncio.create_task(poller.stop())
@@ -120,7 +120,7 @@ def test_a_stop_that_drains_reads_the_topic_to_its_end(kafka_server: Broker) -> 
     topic.produce(0, b"first")
 
     async def test(function: Function) -> None:
-        poller = KafkaPoller(topic.source(batch_size=10), function)
+        poller = KafkaMapping(topic.source(batch_size=10), function)
         poller.start()
         await eventually(lambda: function.done, "it reads")
         topic.produce(0, *[b"more"] * 50)
@@ -182,11 +182,11 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(kafka_server: Broker) -> N
             topic = Topic(broker)
             source = topic.source()
             broker.stop()
-            async with polling(source, function) as poller:
+            async with polling(source, function) as mapping:
                 broker.start()
                 topic = Topic(broker, topic.name)
                 topic.produce(0, b"1")
                 await eventually(lambda: function.done, "it arrives")
-                assert poller._thread.is_alive()
+                assert all(poller.is_alive for poller in mapping.pollers)
 
     run(test)

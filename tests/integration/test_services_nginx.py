@@ -5,155 +5,24 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from typing_extensions import override
 
-from local_stack.model import Route
 from local_stack.services import nginx
-from local_stack.settings import Settings
-from tests.support.ports import free_ports
-from tests.support.services import running_process
-from tests.support.wait import wait_until
+from tests.support.nginx_front import BODY_BYTES_MAX, LONG_ANSWER, Front, running_front
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from http.client import HTTPResponse
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
 
-BODY_BYTES_MAX = 65536
-LONG_ANSWER = json.dumps({"items": list(range(2000))}).encode()
-ROUTES = [
-    Route("POST", "/api/bet"),
-    Route("GET", "/api/bets/{userId}"),
-    Route("GET", "/files/{path+}"),
-]
-
-
-@dataclass
-class Host:
-    """A host that records what reaches it and answers as it was told to."""
-
-    port: int
-    requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
-    connections: set[int] = field(default_factory=set)
-    drop_connection: bool = False  # read the request, answer nothing
-
-
-@contextmanager
-def _host(port: int) -> Iterator[Host]:
-    host = Host(port)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            host.requests.append((self.command, self.path, headers, body))
-            host.connections.add(self.client_address[1])
-            if host.drop_connection:
-                self.close_connection = True
-                return
-            answer = LONG_ANSWER if "long" in self.path else b'{"ok": true}'
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.send_header("X-Request-Id", "the host's own")
-            self.end_headers()
-            self.wfile.write(answer)
-
-        do_GET = do_POST = _answer  # noqa: N815 - names of the standard library
-
-        @override
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield host
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-@dataclass
-class Front:
-    """A running Nginx and the hosts behind it: [HTTP API, Lambda API] of each."""
-
-    settings: Settings
-    hosts: list[tuple[Host, Host]]
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        api: str = "http",
-    ) -> tuple[HTTPResponse, bytes]:
-        port = self.settings.ports.http if api == "http" else self.settings.ports.lambda_api
-        connection = HTTPConnection("127.0.0.1", port, timeout=10)
-        try:
-            connection.request(method, path, body, headers or {})
-            response = connection.getresponse()
-            return response, response.read()
-        finally:
-            connection.close()
-
-
-@contextmanager
-def _front(
-    folder: Path, *, replicas: int = 1, style: str = "problem", silent: int | None = None
-) -> Iterator[Front]:
-    """Nginx in front of `replicas` hosts; number `silent` (from 0) does not run."""
-    first = free_ports(2 + 2 * replicas)
-    settings = Settings.model_validate(
-        {
-            "project_dir": folder,
-            "stack_dir": folder,
-            "replicas": replicas,
-            "gateway_errors": style,
-            "ports": {"http": first, "lambda_api": first + 1, "hosts": first + 2},
-            "limits": {"http_body_bytes": BODY_BYTES_MAX},
-        }
-    )
-    (folder / "tmp").mkdir()
-    config = folder / "nginx.conf"
-    config.write_text(nginx.render(settings, ROUTES))
-    with ExitStack() as stack:
-        enter = stack.enter_context
-        hosts = []
-        for index in range(replicas):
-            http_port, api_port = settings.host_ports(index + 1)
-            if index != silent:
-                hosts.append((enter(_host(http_port)), enter(_host(api_port))))
-        log = folder / "nginx.log"
-        process = enter(running_process(nginx.command(config=config, folder=folder), log))
-
-        def is_ready() -> bool:
-            assert process.poll() is None, log.read_text()
-            return nginx.is_ready(settings.ports.http) and nginx.is_ready(first + 1)
-
-        wait_until(is_ready, 10, "Nginx answers")
-        yield Front(settings, hosts)
-
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with _front(tmp_path_factory.mktemp("nginx")) as running:
+    with running_front(tmp_path_factory.mktemp("nginx")) as running:
         yield running
 
 
@@ -298,7 +167,7 @@ def test_a_host_that_hangs_up_is_503_with_retry_after(front: Front) -> None:
 
 
 def test_a_post_that_was_sent_is_never_sent_to_another_host(tmp_path: Path) -> None:
-    with _front(tmp_path, replicas=2) as front:
+    with running_front(tmp_path, replicas=2) as front:
         for http_host, _ in front.hosts:
             http_host.drop_connection = True
 
@@ -309,7 +178,7 @@ def test_a_post_that_was_sent_is_never_sent_to_another_host(tmp_path: Path) -> N
 
 
 def test_a_host_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
-    with _front(tmp_path, replicas=2, silent=0) as front:
+    with running_front(tmp_path, replicas=2, silent=0) as front:
         statuses = {front.ask("POST", "/api/bet", body=b"{}")[0].status for _ in range(10)}
 
         assert statuses == {200}
@@ -317,7 +186,7 @@ def test_a_host_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_without_any_host_it_is_503(tmp_path: Path) -> None:
-    with _front(tmp_path, silent=0) as front:
+    with running_front(tmp_path, silent=0) as front:
         response, body = front.ask("GET", "/api/bets/x")
         assert response.status == 503
         assert _problem(response, body)["status"] == 503
@@ -328,7 +197,7 @@ def test_without_any_host_it_is_503(tmp_path: Path) -> None:
 
 
 def test_errors_of_aws_are_answered_where_they_are_asked_for(tmp_path: Path) -> None:
-    with _front(tmp_path, style="aws") as front:
+    with running_front(tmp_path, style="aws") as front:
         response, body = front.ask("GET", "/nowhere")
 
     assert response.status == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -92,9 +93,10 @@ class RunningHost:
             config=Config(retries={"total_max_attempts": 1}, max_pool_connections=64),
         )
 
-    def start(self) -> None:
-        """Start the process and wait until it is ready."""
-        self.settings.write()
+    def start(self, *, anew: bool = True) -> None:
+        """Start the process and wait until it is ready; not `anew`: the stack is the same."""
+        if anew:
+            self.settings.write()
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -106,6 +108,13 @@ class RunningHost:
                 cwd=self.settings.stack_dir,
             )
         wait_until(self._is_ready, START_TIMEOUT_S, "the host is ready")
+
+    def kill(self) -> None:
+        """End it as `kill -9` does, and wait until its environments have ended with it."""
+        started = self.descendants()
+        self.process.kill()
+        self.process.wait()
+        wait_until(lambda: not any(map(is_alive, started)), 5, f"{started} have ended")
 
     def stop(self) -> None:
         """Stop it politely; nothing that it started may be left."""
@@ -189,6 +198,7 @@ def running_hosts(count: int, project_dir: Path, **settings: Any) -> Iterator[li
             "stack_dir": Path(folder),
             "ports": {"hosts": free_ports(2 * count)},
             "replicas": count,
+            "tmp_visible": (pytest_folder(),),
             **settings,
         }
         resolved = Settings.model_validate(values)
@@ -197,6 +207,13 @@ def running_hosts(count: int, project_dir: Path, **settings: Any) -> Iterator[li
             stops.callback(host.stop)
             host.start()
         yield hosts
+
+
+def pytest_folder() -> Path:
+    """Where pytest makes `tmp_path`: functions under test see it, though it lies under /tmp."""
+    folder = Path(tempfile.gettempdir()) / f"pytest-of-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def read_answer(answer: InvocationResponseTypeDef) -> Invoked:

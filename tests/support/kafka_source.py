@@ -15,8 +15,9 @@ from uuid import uuid4
 from kafka import KafkaProducer
 
 from local_stack.model import KafkaSource
+from local_stack.triggers.client import Answer
 from local_stack.triggers.kafka import source as kafka_source
-from local_stack.triggers.kafka.source import KafkaPoller
+from local_stack.triggers.kafka.mapping import KafkaMapping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -89,7 +90,7 @@ class Function:
         self.go = asyncio.Event()
         self.go.set()
 
-    async def __call__(self, function: str, payload: bytes) -> bytes:
+    async def __call__(self, function: str, payload: bytes) -> Answer:
         assert function == "Sink"
         event = json.loads(payload)
         places = [
@@ -109,7 +110,7 @@ class Function:
         finally:
             self.running.subtract(partitions)
         self.done += places
-        return result
+        return Answer(result, f"request-{len(self.batches)}")
 
     def seen(self) -> list[Place]:
         return [place for batch in self.batches for place in batch]
@@ -123,14 +124,14 @@ async def eventually(predicate: Callable[[], object], message: str) -> None:
 
 
 @asynccontextmanager
-async def polling(source: KafkaSource, function: Function) -> AsyncIterator[KafkaPoller]:
-    poller = KafkaPoller(source, function)
-    poller.start()
+async def polling(source: KafkaSource, function: Function) -> AsyncIterator[KafkaMapping]:
+    mapping = KafkaMapping(source, function)
+    mapping.start()
     try:
-        yield poller
+        yield mapping
     finally:
-        await poller.stop()
-        assert not poller._thread.is_alive()
+        await mapping.stop()
+        assert not any(poller.is_alive for poller in mapping.pollers)
 
 
 def run(test: Callable[[Function], Awaitable[None]]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from local_stack.environments.pool import AccountLimit, Pool
+from local_stack.environments.account import Account
+from local_stack.environments.pool import Pool
 from local_stack.settings import Limits
 from local_stack.telemetry.metrics import Metrics
 from tests.fakes.environments import FakeStarter, make_invocation
@@ -26,7 +27,7 @@ class World:
         self,
         loop: VirtualTimeLoop,
         *,
-        account: AccountLimit | None = None,
+        account: Account | None = None,
         limits: Limits | None = None,
         **function: Any,
     ) -> None:
@@ -34,7 +35,9 @@ class World:
         self.metrics = Metrics()
         self.starter = FakeStarter(self.metrics)
         self.limits = limits or Limits(scale_out_wait_ms=WAIT_S * 1000, http_waiters=3)
-        self.account = account or AccountLimit(self.limits.account_concurrency)
+        self.account = account or Account(
+            self.limits.account_concurrency, self.limits.environments_max
+        )
         self.pool: Pool = loop.run(self._make(function))
         self.calls: list[Invocation] = []
 

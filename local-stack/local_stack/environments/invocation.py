@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import asyncio
 
+# As Go's syscall.Signal.String() has them: Lambda's supervisor is written in Go.
+_SIGNALS = {
+    1: "hangup", 2: "interrupt", 3: "quit", 4: "illegal instruction", 5: "trace/breakpoint trap",
+    6: "aborted", 7: "bus error", 8: "floating point exception", 9: "killed",
+    10: "user defined signal 1", 11: "segmentation fault", 12: "user defined signal 2",
+    13: "broken pipe", 14: "alarm clock", 15: "terminated",
+}  # fmt: skip
 RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100  # 6291556, as AWS names it in its error
 
 
@@ -22,12 +29,13 @@ class Invocation:
     trace_id: str = ""
     client_context: str | None = None
     want_tail: bool = False
+    qualifier: str = ""  # alias or version that the caller named; part of the invoked ARN
+    tenant_id: str = ""
     started: float = 0.0  # clock.monotonic() at hand-over
     deadline_ms: int = 0  # since 1970, set at hand-over: waiting for an environment costs nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an invocation ended. `function_error` decides, never what the payload looks like."""
 
     request_id: str
@@ -35,12 +43,12 @@ class Outcome:
     function_error: str | None = None  # "Unhandled" when the function failed
     log_tail: bytes = b""
     duration_ms: float = 0.0
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 def error_payload(error_type: str, message: str) -> bytes:
     """The body that Lambda itself makes for a function that could not answer."""
-    return json.dumps({"errorType": error_type, "errorMessage": message}).encode()
+    error = {"errorType": error_type, "errorMessage": message}
+    return json.dumps(error, separators=(",", ":")).encode()
 
 
 def timeout_payload(request_id: str, timeout_s: float) -> bytes:
@@ -56,8 +64,7 @@ def exit_payload(request_id: str, status: int) -> bytes:
     elif status > 0:
         reason = f"Runtime exited with error: exit status {status}"
     else:
-        names = {9: "killed", 11: "segmentation fault", 6: "aborted", 15: "terminated"}
-        reason = f"Runtime exited with error: signal: {names.get(-status, str(-status))}"
+        reason = f"Runtime exited with error: signal: {_SIGNALS.get(-status, -status)}"
     return error_payload("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
 
 

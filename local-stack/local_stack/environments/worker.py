@@ -6,6 +6,7 @@ The only module of the runtime that starts processes of functions.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -13,19 +14,46 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local_stack.environments.zygote import MESSAGE_BYTES_MAX
+from local_stack.environments.zygote import END_SECONDS_MAX, MESSAGE_BYTES_MAX
 from local_stack.errors import RuntimeFailed
 from local_stack.settings import environment_for_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 _LOGGER = logging.getLogger(__name__)
 READY_TIMEOUT_S = 30.0
 FORK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What an environment is fenced in with; see `child.py`."""
+
+    tmp_mb: int  # size of its own /tmp; 0: it has the host's
+    visible: tuple[str, ...]  # what it sees although it lies under /tmp
+    read_only: tuple[str, ...]
+    bytecode: str  # where compiled modules of functions are kept
+    data_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What an environment is to run, and where."""
+
+    environment: Mapping[str, str]
+    path: tuple[str, ...]
+    cwd: str
+    handler: str
+    sandbox: Sandbox
+    joins: bool = False  # the namespaces that come with it, instead of making its own
+    fresh: bool = False  # in a fresh interpreter instead of a fork
+    hidden: tuple[str, ...] = ()
+    debug_port: int | None = None
 
 
 class Zygote:
@@ -37,11 +65,13 @@ class Zygote:
         paths: Sequence[str],
         preload: Sequence[str],
         hidden: Sequence[str],
+        bytecode: Path,
         log_path: Path,
     ) -> None:
         self._paths = list(paths)
         self._hidden = list(hidden)
         self._preload = list(preload)
+        self._bytecode = bytecode
         self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -50,8 +80,13 @@ class Zygote:
         self._exits: dict[int, Callable[[int], None]] = {}
         self._early_exits: dict[int, int] = {}
         self._next_id = 0
+        self._unfit = ""
+        self._retiring = False
+        self._reaped: asyncio.Future[None] | None = None
         # What it has imported or hides, by top-level name.
         self.modules: frozenset[str] = frozenset()
+        # Why its forks cannot have a /tmp of their own, or nothing.
+        self.scratch_refusal = ""
 
     @property
     def pid(self) -> int | None:
@@ -69,7 +104,7 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         command = [sys.executable, "-P", "-m", "local_stack.environments.zygote"]
-        command += ["--fd", str(theirs.fileno())]
+        command += ["--fd", str(theirs.fileno()), "--bytecode", str(self._bytecode)]
         command += [word for path in self._paths for word in ("--path", path)]
         command += [word for name in self._preload for word in ("--preload", name)]
         command += [word for name in self._hidden for word in ("--hide", name)]
@@ -94,36 +129,25 @@ class Zygote:
             raise RuntimeFailed(msg) from error
 
     async def fork(
-        self,
-        *,
-        environment: Mapping[str, str],
-        path: Sequence[str],
-        cwd: str,
-        handler: str,
-        log_fd: int,
-        on_exit: Callable[[int], None],
+        self, launch: Launch, descriptors: Sequence[int], on_exit: Callable[[int], None]
     ) -> int:
-        """Fork one environment and return its pid; `log_fd` stays the caller's to close.
+        """Fork one environment and return its pid.
 
-        `on_exit` is called once with the exit code (negative: killed by that signal).
+        `descriptors` are the write end of its log pipe and, as `child.become` says, up to two more;
+        they stay the caller's to close. `on_exit` is called once with the exit code (negative:
+        killed by that signal).
         """
         if self._control is None:
             raise RuntimeFailed("the zygote is gone")
         self._next_id += 1
-        request: dict[str, Any] = {
-            "id": self._next_id,
-            "environment": dict(environment),
-            "path": list(path),
-            "cwd": cwd,
-            "handler": handler,
-        }
+        request: dict[str, Any] = {"id": self._next_id, **asdict(launch)}
         data = json.dumps(request).encode()
         if len(data) > MESSAGE_BYTES_MAX:
             raise RuntimeFailed("the function's environment is too large to start it")
         forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._forks[self._next_id] = forked
         try:
-            socket.send_fds(self._control, [data], [log_fd])
+            socket.send_fds(self._control, [data], list(descriptors))
             pid = await asyncio.wait_for(forked, FORK_TIMEOUT_S)
         except (OSError, TimeoutError) as error:
             msg = f"the zygote did not fork: {type(error).__name__} {error}"
@@ -147,13 +171,19 @@ class Zygote:
             os.kill(pid, sent_signal)
 
     async def stop(self) -> None:
-        """End the zygote; environments that still live die with it (PDEATHSIG)."""
+        """End the zygote, which ends first whatever its environments still run."""
         self._close()
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        await asyncio.get_running_loop().run_in_executor(None, process.wait)
+        if self._reaped is not None:
+            await self._reaped
+
+    def retire(self) -> None:
+        """End it as soon as the last of its environments has ended: others are forked elsewhere."""
+        self._retiring = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._retiring and not self._exits and not self._forks:
+            self._close()
 
     def _on_message(self) -> None:
         assert self._control is not None
@@ -170,9 +200,12 @@ class Zygote:
             self._dispatch(json.loads(data))
 
     def _dispatch(self, message: Mapping[str, Any]) -> None:
-        if "ready" in message:
+        if "unfit" in message:
+            self._unfit = f"preload: {message['unfit']}"
+        elif "ready" in message:
             assert self._ready is not None
             self.modules = frozenset(message["modules"])
+            self.scratch_refusal = message["scratch_refusal"]
             for name, reason in message["failed"].items():
                 _LOGGER.warning("%s cannot be preloaded: %s", name, reason)
             self._ready.set_result(None)
@@ -190,6 +223,7 @@ class Zygote:
                 on_exit(status)
             elif self._forks:  # died before the coroutine that forked it ran again
                 self._early_exits[pid] = status
+            self._close_if_done()
 
     def _close(self) -> None:
         """The zygote is gone: so are its environments."""
@@ -198,12 +232,34 @@ class Zygote:
             return
         asyncio.get_running_loop().remove_reader(control)
         control.close()
-        gone = RuntimeFailed(f"the zygote ended; see {self._log_path}")
+        process, self._process = self._process, None
+        if process is not None:
+            loop = asyncio.get_running_loop()
+            self._reaped = loop.run_in_executor(None, _wait_or_kill, process)
+        gone = RuntimeFailed(self._unfit or f"the zygote ended; see {self._log_path}")
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(gone)
         for forked in self._forks.values():
             if not forked.done():
                 forked.set_exception(gone)
         exits, self._exits = self._exits, {}
-        for on_exit in exits.values():
+        for pid, on_exit in exits.items():
+            # They die with the zygote; what they started does so only if the zygote ended it.
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
             on_exit(-signal.SIGKILL)
+
+
+def interpreter_folders() -> tuple[str, ...]:
+    """Everything that an interpreter of ours reads from: to be seen wherever it lies."""
+    here = str(Path.cwd())  # `python -m` puts it there
+    paths = [path for path in sys.path if path not in ("", here)]
+    return (sys.prefix, sys.base_prefix, sys.executable, *paths)
+
+
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(END_SECONDS_MAX + 1)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

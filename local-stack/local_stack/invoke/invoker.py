@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import uuid
 from typing import TYPE_CHECKING
 
 from local_stack import clock
+from local_stack.environments.account import Account
 from local_stack.environments.invocation import Invocation, Outcome
-from local_stack.environments.pool import AccountLimit, Pool, Starter
-from local_stack.errors import FunctionNotFound, Throttled
+from local_stack.environments.pool import Pool, Starter
+from local_stack.errors import FunctionNotFound
 from local_stack.model import function_arn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from local_stack.invoke.faults import Faults
     from local_stack.model import Function
     from local_stack.settings import Limits
     from local_stack.telemetry.metrics import Metrics
 
+_LOGGER = logging.getLogger(__name__)
 REAP_SECONDS = 5.0
+# An init may take 10 s. A host that waits longer for one would be as good as down.
+WARM_WAIT_S = 12.0
 
 
 class Invoker:
@@ -32,12 +38,14 @@ class Invoker:
         starter: Starter,
         limits: Limits,
         metrics: Metrics,
+        *,
+        faults: Faults | None = None,
     ) -> None:
-        self._limits = limits
-        self._account = AccountLimit(limits.account_concurrency)
+        self.account = Account(limits.account_concurrency, limits.environments_max)
+        self._faults = faults
         self._loop = asyncio.get_running_loop()
         self.pools = {
-            name: Pool(function, starter, limits, self._account, metrics)
+            name: Pool(function, starter, limits, self.account, metrics)
             for name, function in functions.items()
         }
         self._reaper: asyncio.TimerHandle | None = None
@@ -47,6 +55,20 @@ class Invoker:
         for pool in self.pools.values():
             pool.provision()
         self._reaper = self._loop.call_later(REAP_SECONDS, self._reap)
+
+    async def warm(self) -> None:
+        """Wait until provisioned environments are ready, or have failed; not for ever."""
+        try:
+            async with asyncio.timeout(WARM_WAIT_S):
+                for pool in self.pools.values():
+                    await pool.warm()
+        except TimeoutError:
+            _LOGGER.warning("provisioned environments are still starting after %s s", WARM_WAIT_S)
+
+    def renew(self, names: Iterable[str]) -> None:
+        """The code of these functions has changed: run it from the next invocation on."""
+        for name in names:
+            self.pools[name].renew()
 
     async def close(self) -> None:
         """End every environment."""
@@ -72,6 +94,8 @@ class Invoker:
         trace_id: str = "",
         client_context: str | None = None,
         want_tail: bool = False,
+        qualifier: str = "",
+        tenant_id: str = "",
         wait_s: float | None = None,
     ) -> Outcome:
         """Run `payload` on function `name` and return how it ended; the caller has checked it.
@@ -80,17 +104,26 @@ class Invoker:
         means not at all. Raises `FunctionNotFound`, `Throttled`, `RuntimeFailed`.
         """
         pool = self.pool(name)
+        request_id = request_id or str(uuid.uuid4())
+        if self._faults is not None and (
+            outcome := await self._faults.before(
+                name, request_id=request_id, timeout_s=pool.function.timeout_s
+            )
+        ):
+            return outcome
         invocation = Invocation(
-            request_id=request_id or str(uuid.uuid4()),
+            request_id=request_id,
             payload=payload,
             done=self._loop.create_future(),
             trace_id=trace_id or new_trace_id(),
             client_context=client_context,
             want_tail=want_tail,
+            qualifier=qualifier,
+            tenant_id=tenant_id,
         )
         give_up = None
         if wait_s is not None:
-            give_up = self._loop.call_later(wait_s, self._give_up, pool, invocation)
+            give_up = self._loop.call_later(wait_s, pool.give_up, invocation)
         try:
             pool.submit(invocation, may_wait=wait_s is not None)
             return await invocation.done
@@ -100,11 +133,6 @@ class Invoker:
         finally:
             if give_up is not None:
                 give_up.cancel()
-
-    @staticmethod
-    def _give_up(pool: Pool, invocation: Invocation) -> None:
-        if pool.abandon(invocation) and not invocation.done.done():
-            invocation.done.set_exception(Throttled("ConcurrentInvocationLimitExceeded"))
 
     def _reap(self) -> None:
         for pool in self.pools.values():

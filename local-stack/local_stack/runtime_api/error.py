@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from local_stack.runtime_api import response
 from local_stack.runtime_api.request import ACCEPTED, Request
 
 if TYPE_CHECKING:
@@ -12,5 +13,7 @@ if TYPE_CHECKING:
 
 def handle(environment: Environment, request: Request, request_id: str) -> bytes:
     """Take the error; raises `ProtocolViolation` for an id that is not running here."""
+    if request.too_large:
+        return response.refuse_too_large(environment, request_id)
     environment.errored(request_id, request.body)
     return ACCEPTED

@@ -1,13 +1,16 @@
 """The Runtime API of one environment, on a loopback port of its own: the port is its identity.
 
 httptools parses; one small file a route answers. Its only client is awslambdaric, which keeps one
-connection open, so the hot path is two requests and two writes an invocation.
+connection open, so the hot path is two requests and two writes an invocation. Whatever speaks out of
+turn is refused as AWS's own emulator does it, and a defect of ours is logged and answered 500, of
+which the runtime dies: its end is then what the caller hears.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -16,14 +19,22 @@ from typing_extensions import override
 from local_stack.environments.invocation import RESPONSE_BYTES_MAX
 from local_stack.errors import ProtocolViolation
 from local_stack.runtime_api import error as error_route
-from local_stack.runtime_api import init_error, next, response  # noqa: A004 - the route's name
+from local_stack.runtime_api import (
+    init_error,
+    next,  # noqa: A004 - the route's name
+    response,
+    unsupported,
+)
 from local_stack.runtime_api.request import PREFIX, Request, error
 
 if TYPE_CHECKING:
     from local_stack.environments.environment import Environment
     from local_stack.environments.invocation import Invocation
 
+_LOGGER = logging.getLogger(__name__)
 _INVOCATION = PREFIX + b"invocation/"
+_ERROR_TYPE = b"lambda-runtime-function-error-type"
+_ERROR_TYPE_SIZE = len(_ERROR_TYPE)
 
 
 async def listen(environment: Environment) -> asyncio.Server:
@@ -43,7 +54,9 @@ class RuntimeApi(asyncio.Protocol):
         self._environment = environment
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
+        self._generation = environment.generation
         self._url = b""
+        self._error_type = ""
         self._body: list[bytes] = []
         self._size = 0
 
@@ -71,6 +84,7 @@ class RuntimeApi(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._url = b""
+        self._error_type = ""
         self._body = []
         self._size = 0
 
@@ -78,8 +92,11 @@ class RuntimeApi(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"expect" and self._transport is not None:
+        size = len(name)  # decides for most without a comparison
+        if size == 6 and name.lower() == b"expect" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif size == _ERROR_TYPE_SIZE and name.lower() == _ERROR_TYPE:
+            self._error_type = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
@@ -89,15 +106,28 @@ class RuntimeApi(asyncio.Protocol):
     def on_message_complete(self) -> None:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(
-            self._parser.get_method(), self._url, body, self._size > RESPONSE_BYTES_MAX
+            self._parser.get_method(),
+            self._url,
+            body,
+            self._size > RESPONSE_BYTES_MAX,
+            self._error_type,
         )
         try:
             answer = self._dispatch(request)
         except ProtocolViolation as violation:
-            kind = "InvalidRequestID" if "no invocation" in str(violation) else ""
-            answer = error(400 if kind else 403, kind or "InvalidStateTransition", str(violation))
+            answer = self._refuse(violation)
+        except Exception:
+            _LOGGER.exception("%s %s failed", request.method, request.path)
+            answer = error(500, "InternalServerError", "Internal Server Error")
         if answer is not None and self._transport is not None:
             self._transport.write(answer)
+
+    def _refuse(self, violation: ProtocolViolation) -> bytes:
+        name = self._environment.function.name
+        _LOGGER.warning("the runtime of %s spoke out of turn: %s", name, violation)
+        if "no invocation" in str(violation):
+            return error(400, "InvalidRequestID", str(violation))
+        return error(403, "InvalidStateTransition", str(violation))
 
     # --- environment.Waiting ---------------------------------------------------------------
 
@@ -108,12 +138,12 @@ class RuntimeApi(asyncio.Protocol):
 
     def _dispatch(self, request: Request) -> bytes | None:
         environment = self._environment
-        if request.path == next.PATH and request.method == b"GET":
+        if self._generation != environment.generation:
+            raise ProtocolViolation("a process that has ended")
+        if request.method == b"GET" and request.path == next.PATH:
             next.handle(environment, self)
             return None
         if request.method == b"POST":
-            if request.path == init_error.PATH:
-                return init_error.handle(environment, request)
             if request.path.startswith(_INVOCATION):
                 request_id, _, action = request.path[len(_INVOCATION) :].partition(b"/")
                 if action == b"response":
@@ -124,4 +154,6 @@ class RuntimeApi(asyncio.Protocol):
                     return error_route.handle(
                         environment, request, request_id.decode("ascii", "replace")
                     )
-        return error(404, "NotFound", f"no route {request.method!r} {request.path!r}")
+            if request.path == init_error.PATH:
+                return init_error.handle(environment, request)
+        return unsupported.handle(request)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PREFIX = b"/2018-06-01/runtime/"
 _REASONS = {
     200: b"OK", 202: b"Accepted", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found",
-    413: b"Request Entity Too Large",
+    413: b"Request Entity Too Large", 500: b"Internal Server Error",
 }  # fmt: skip
 ACCEPTED = (
     b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
@@ -16,14 +16,14 @@ ACCEPTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request of the runtime; `body` is cut at the response limit when `too_large`."""
 
     method: bytes
     path: bytes
     body: bytes
     too_large: bool
+    error_type: str = ""  # the header Lambda-Runtime-Function-Error-Type
 
 
 def error(status: int, error_type: str, message: str) -> bytes:

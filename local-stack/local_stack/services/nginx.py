@@ -24,7 +24,7 @@ from local_stack.errors import ServiceFailed, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from local_stack.model import Route
+    from local_stack.model import Route, Template
     from local_stack.settings import Settings
 
 OWN_PAGE = "/_local_stack/nginx"
@@ -32,6 +32,7 @@ OPEN_FILES_MAX = 8192
 LAMBDA_BODY_BYTES_MAX = 7 * 1024 * 1024  # Lambda takes 6 MiB and says so itself, with its own error
 # HTTP API ends an integration after 30 s; the gateway does, so Nginx waits a little longer.
 HTTP_READ_TIMEOUT_S = 35
+LAMBDA_NAMES = ("localhost", "*.localhost", "127.0.0.1", "[::1]")  # as the hosts themselves say
 REFUSAL = "Browsers and foreign host names are refused."
 LAMBDA_READ_TIMEOUT_S = 910  # a function runs for 900 s at most
 
@@ -81,10 +82,11 @@ def is_ready(port: int) -> bool:
     return True
 
 
-def locations(routes: Iterable[Route]) -> list[Location]:
+def locations(routes: Iterable[Route], *, every_path: bool = False) -> list[Location]:
     """The locations that cover the routes: exact paths first, then patterns, longest first.
 
-    Methods are not told apart here: a path with an unknown method is the gateway's to refuse.
+    Methods are not told apart here: a path with an unknown method is the gateway's to refuse. With
+    `every_path` the paths that no route has are its business too.
     """
     by_path: dict[str, list[str]] = {}
     for route in routes:
@@ -93,10 +95,31 @@ def locations(routes: Iterable[Route]) -> list[Location]:
     for path, keys in sorted(by_path.items(), key=lambda item: (_rank(item[0]), item[0])):
         match = _location_match(path)
         found.append(Location(match, ", ".join(sorted(keys))))
+    if every_path and "$default" not in by_path:
+        found.append(Location("/", "stages, preflights and REST APIs: the gateway knows"))
     return found
 
 
-def render(settings: Settings, routes: Iterable[Route]) -> str:
+def render_template(settings: Settings, template: Template) -> str:
+    """The configuration file for everything that the SAM template serves over HTTP."""
+    routes = [route for function in template.functions.values() for route in function.routes]
+    apis = template.apis.values()
+    return render(
+        settings,
+        routes,
+        every_path=len(apis) > 1
+        or any(api.kind == "rest" or api.cors or api.stage != "$default" for api in apis),
+        function_urls=any(function.url for function in template.functions.values()),
+    )
+
+
+def render(
+    settings: Settings,
+    routes: Iterable[Route],
+    *,
+    every_path: bool = False,
+    function_urls: bool = False,
+) -> str:
     """The configuration file. Raises `SettingsError` for a template that cannot be rendered."""
     path = template_path(settings)
     environment = jinja2.Environment(
@@ -116,6 +139,7 @@ def render(settings: Settings, routes: Iterable[Route]) -> str:
             open_files=open_files,
             http_port=settings.ports.http,
             lambda_port=settings.ports.lambda_api,
+            lambda_names=[*LAMBDA_NAMES, *settings.allowed_hosts],
             http_hosts=[f"127.0.0.1:{http}" for http, _ in hosts],
             lambda_hosts=[f"127.0.0.1:{api}" for _, api in hosts],
             http_body_bytes=settings.limits.http_body_bytes,
@@ -123,7 +147,9 @@ def render(settings: Settings, routes: Iterable[Route]) -> str:
             http_read_timeout_s=HTTP_READ_TIMEOUT_S,
             lambda_read_timeout_s=LAMBDA_READ_TIMEOUT_S,
             keepalive_connections=settings.nginx.keepalive_connections,
-            locations=locations(routes),
+            locations=locations(routes, every_path=every_path),
+            every_path=every_path,
+            function_urls=function_urls,
             http_errors=http_errors(settings.gateway_errors),
             lambda_errors=lambda_errors(),
             refusal=_quoted(json.dumps({"Type": "User", "Message": REFUSAL})),

@@ -1,7 +1,9 @@
-"""Log lines of functions: what Lambda prints around an invocation, and where lines go.
+"""Log lines of functions: how they are read, and where they go.
 
-A function's standard output and error are one pipe. Whatever a handler printed before it answered
-is in the pipe by then, so draining it without waiting puts every line before its END line.
+A function's standard output and error are one pipe, and so is what awslambdaric logs: it writes
+records in frames, as to Lambda itself, into the same pipe, so that the order stays. Whatever a handler
+wrote before it answered is in the pipe by then: draining it without waiting puts every line before
+its END line.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 from typing import TYPE_CHECKING
+
+from local_stack.telemetry.frames import Frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,35 +24,6 @@ READ_BYTES = 64 * 1024
 DRAIN_READS_MAX = 64  # 4 MiB: what one drain may take before the loop gets its turn again
 FLUSH_BYTES = 64 * 1024
 FLUSH_SECONDS = 0.1
-
-
-def start_line(request_id: str) -> bytes:
-    """`START` of an invocation."""
-    return f"START RequestId: {request_id} Version: $LATEST\n".encode()
-
-
-def end_lines(
-    request_id: str,
-    *,
-    duration_ms: float,
-    memory_mb: int,
-    memory_used_mb: int,
-    init_ms: float | None,
-    status: str = "",
-) -> bytes:
-    """`END` and `REPORT`; `init_ms` only on a cold start, `status` such as `Status: timeout`.
-
-    Billed duration is rounded up to whole milliseconds.
-    """
-    billed = int(-(-duration_ms // 1))
-    init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
-    tail = f"{status}\t" if status else ""
-    return (
-        f"END RequestId: {request_id}\n"
-        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
-        f"Billed Duration: {billed} ms\tMemory Size: {memory_mb} MB\t"
-        f"Max Memory Used: {memory_used_mb} MB\t{init}{tail}\n"
-    ).encode()
 
 
 class LogFile:
@@ -111,22 +86,33 @@ class LogFile:
 
 
 class EnvironmentLog:
-    """Reads the log pipe of one environment and hands whole lines on."""
+    """Reads the log pipe of one environment and hands whole lines on; a pipe for each process."""
 
     def __init__(self, file: LogFile, on_metrics: Callable[[bytes], None]) -> None:
         self._file = file
         self._on_metrics = on_metrics
+        self._loop = asyncio.get_running_loop()
+        self._partial = b""
+        self._frames = Frames()
+        self._tail: bytearray | None = None
+        self._open()
+
+    def _open(self) -> None:
         self._read_fd, self.write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
-        self._partial = b""
-        self._tail: bytearray | None = None
-        self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._read_fd, self._on_readable)
         self._closed = False
 
+    def reopen(self) -> None:
+        """A new pipe for another process, after `close`."""
+        assert self._closed
+        self._open()
+
     def close_write_end(self) -> None:
         """After the fork: only the environment holds the write end."""
-        os.close(self.write_fd)
+        write_fd, self.write_fd = self.write_fd, -1
+        if write_fd >= 0:
+            os.close(write_fd)
 
     def start_tail(self) -> None:
         """Keep the last 4 KB from now on, for `X-Amz-Log-Result`."""
@@ -138,24 +124,27 @@ class EnvironmentLog:
         return bytes(tail or b"")
 
     def line(self, data: bytes) -> None:
-        """A line of the platform's own (START, END, REPORT, …)."""
-        self._emit(data)
+        """Lines of the platform's own (START, END, REPORT, …), or nothing."""
+        if data:
+            self._emit(data)
 
     def drain(self) -> None:
         """Take what the environment has written so far, without waiting."""
         for _ in range(DRAIN_READS_MAX):
             if not self._read():
                 break
-        if self._partial:  # printed without a newline: it still belongs before END
-            partial, self._partial = self._partial, b""
+        if self._partial or self._frames.cut:
+            # Printed without a newline: it still belongs before END.
+            partial, self._partial = self._partial + self._frames.rest(), b""
             self._take(partial + b"\n")
 
     def close(self) -> None:
-        """The environment is gone: take the rest and close the pipe."""
+        """The process is gone: take the rest and close the pipe."""
         if self._closed:
             return
         self.drain()
         self._closed = True
+        self._frames = Frames()
         self._loop.remove_reader(self._read_fd)
         os.close(self._read_fd)
 
@@ -174,8 +163,11 @@ class EnvironmentLog:
             return 0
         if not data:
             return None
+        size = len(data)
+        if self._frames.concern(data):
+            data = self._frames.text_of(data)
         self._take(self._partial + data if self._partial else data)
-        return len(data)
+        return size
 
     def _take(self, data: bytes) -> None:
         end = data.rfind(b"\n") + 1

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 disable_created_metrics()  # type: ignore[no-untyped-call]
 EMF_SERIES_MAX = 1000  # a dimension with unbounded values must not fill the host's memory
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_GREATEST = "_oldest_seconds"  # of several hosts the greatest: a sum of ages means nothing
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_]+")
 _SAMPLE = re.compile(r"^([^\s{]+(?:\{.*\})?)\s+(\S+)$")
 
@@ -126,7 +127,9 @@ def merge(texts: Iterable[str]) -> str:
                     continue
                 family = _family(name, family)
                 samples = families.setdefault(family, {})
-                samples[match[1]] = (samples.get(match[1]) or 0.0) + float(match[2])
+                value, known = float(match[2]), samples.get(match[1]) or 0.0
+                is_age = name.endswith(_GREATEST)
+                samples[match[1]] = max(known, value) if is_age else known + value
             elif line:
                 family = line.split()[2]  # "# HELP name …", "# TYPE name …"
                 families.setdefault(family, {}).setdefault(line, None)

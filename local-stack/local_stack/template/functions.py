@@ -3,272 +3,263 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from local_stack.model import Function
-from local_stack.template.http import read_routes
-from local_stack.template.intrinsics import text_of
-from local_stack.template.source import LineDict, Source
+from local_stack.template.code import Layers, code_dir, layer_paths
+from local_stack.template.environment import (
+    RESERVED_VARIABLES,
+    VARIABLES_BYTES_MAX,
+    overrides_of,
+    read_variables,
+)
+from local_stack.template.function_config import (
+    read_architecture,
+    read_async_config,
+    read_logging,
+    read_url,
+)
+from local_stack.template.merging import merged_properties
+from local_stack.template.place import Place
+from local_stack.template.references import FUNCTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-FUNCTION = "AWS::Serverless::Function"
-LAYER = "AWS::Serverless::LayerVersion"
-# Environment variables that Lambda sets itself; a function may not (Lambda developer guide,
-# "Defined runtime environment variables").
-RESERVED_VARIABLES = frozenset(
-    [
-        "_HANDLER",
-        "_X_AMZN_TRACE_ID",
-        "AWS_DEFAULT_REGION",
-        "AWS_REGION",
-        "AWS_EXECUTION_ENV",
-        "AWS_LAMBDA_FUNCTION_NAME",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-        "AWS_LAMBDA_FUNCTION_VERSION",
-        "AWS_LAMBDA_INITIALIZATION_TYPE",
-        "AWS_LAMBDA_LOG_GROUP_NAME",
-        "AWS_LAMBDA_LOG_STREAM_NAME",
-        "AWS_ACCESS_KEY",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_LAMBDA_RUNTIME_API",
-        "LAMBDA_TASK_ROOT",
-        "LAMBDA_RUNTIME_DIR",
-    ]
-)
-VARIABLES_BYTES_MAX = 4096
+    from local_stack.model import Destination
+    from local_stack.template.source import LineDict, Source
+
+__all__ = ["FUNCTION", "RESERVED_VARIABLES", "VARIABLES_BYTES_MAX", "FunctionReader"]
+
 _NAME = re.compile(r"[a-zA-Z0-9-_]{1,64}")
-_VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 _PYTHON = re.compile(r"python3\.(1[0-4])")
 # Without effect on one machine: accepted, because the same template is deployed.
 _IGNORED = frozenset(
     [
-        "Architectures",
-        "AutoPublishAlias",
+        "AssumeRolePolicyDocument",
+        "AutoPublishAliasAllProperties",
         "AutoPublishCodeSha256",
         "CodeSigningConfigArn",
         "DeploymentPreference",
-        "Description",
+        "FunctionScalingConfig",
         "KmsKeyArn",
-        "LoggingConfig",
         "Metadata",
         "PermissionsBoundary",
         "Policies",
         "PropagateTags",
+        "PublishToLatestPublished",
         "RecursiveLoop",
         "Role",
         "RolePath",
         "RuntimeManagementConfig",
-        "Tags",
+        "SnapStart",
+        "SourceKMSKeyArn",
         "Tracing",
+        "VersionDeletionPolicy",
         "VersionDescription",
         "VpcConfig",
-        "AssumeRolePolicyDocument",
     ]
 )
-_HONOURED = frozenset(
+# Honoured, and resolved by the reader of each: a part that cannot be known costs only that part.
+_PARTS = frozenset(["Description", "Environment", "EventInvokeConfig", "Events", "Layers", "Tags"])
+_RESOLVED = frozenset(
     [
+        "Architectures",
+        "AutoPublishAlias",
         "CodeUri",
-        "Environment",
-        "Events",
+        "EphemeralStorage",
         "FunctionName",
+        "FunctionUrlConfig",
         "Handler",
-        "Layers",
+        "InlineCode",
+        "LoggingConfig",
         "MemorySize",
+        "PackageType",
         "ProvisionedConcurrencyConfig",
         "ReservedConcurrentExecutions",
         "Runtime",
         "Timeout",
     ]
 )
+_IMAGE = frozenset(["ImageConfig", "ImageUri"])
+CONCURRENCY_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class _At:
-    """Where we are: for messages."""
+class FunctionReader:
+    """Reads the functions of one template; their routes and event sources are read elsewhere."""
 
     source: Source
-    resource: LineDict
-    path: str
+    layers: Layers
+    cache: Path  # where code that is no folder becomes one
+    env_vars: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def fail(self, what: str, message: str, hint: str = "") -> NoReturn:
-        self.source.fail(self.resource, f"{self.path}.{what}", message, hint)
+    def read(self) -> dict[str, Function]:
+        """Every function of the template, by name. Raises `TemplateError`."""
+        functions: dict[str, Function] = {}
+        places: dict[str, Place] = {}
+        for logical_id, resource in self.source.resources(FUNCTION):
+            with self.source.leaving_out(logical_id):
+                function = self._function(logical_id, resource)
+                if function.name in functions:
+                    path = f"Resources.{logical_id}"
+                    self.source.fail(resource, path, f"two functions named {function.name}")
+                functions[function.name] = function
+                own = self.source.properties(logical_id, resource)
+                places[function.name] = Place(
+                    self.source, own, f"Resources.{logical_id}.Properties"
+                )
+        return {
+            name: _with_known_destinations(places[name], function, functions)
+            for name, function in functions.items()
+        }
 
-    def mapping(self, what: str, value: Any) -> Mapping[str, Any]:
-        if value is not None and not isinstance(value, dict):
-            self.fail(what, "is a mapping")
-        return value or {}
-
-
-def read_functions(source: Source) -> dict[str, Function]:
-    """Every function of the template, by name. Raises `TemplateError`."""
-    layers = dict(_read_layers(source))
-    functions: dict[str, Function] = {}
-    routes: dict[str, str] = {}
-    for logical_id, resource in source.resources(FUNCTION):
-        function = _read_function(source, logical_id, resource, layers)
-        path = f"Resources.{logical_id}"
-        if function.name in functions:
-            source.fail(resource, path, f"two functions named {function.name}")
-        functions[function.name] = function
-        for route in function.routes:
-            other = routes.setdefault(route.key, logical_id)
-            if other != logical_id:
-                source.fail(resource, path, f"route {route.key!r} is {other}'s already")
-    return functions
-
-
-def _read_layers(source: Source) -> list[tuple[str, Path]]:
-    found = []
-    for logical_id, resource in source.resources(LAYER):
-        path = f"Resources.{logical_id}"
-        properties = source.resolved_properties(logical_id, resource)
-        content = properties.get("ContentUri")
-        if not isinstance(content, str):
-            source.fail(resource, f"{path}.ContentUri", "a layer has a local ContentUri folder")
-        folder = (source.path.parent / content).resolve()
-        if not folder.is_dir():
-            source.fail(resource, f"{path}.ContentUri", f"no folder {content}")
-        found.append((logical_id, _layer_python_path(folder)))
-    return found
-
-
-def _layer_python_path(folder: Path) -> Path:
-    """What AWS would put on `sys.path` for this layer.
-
-    A built layer has `python/` (mounted as /opt/python). An unbuilt one that is itself a package
-    is imported by its folder's name, so the folder above goes on the path.
-    """
-    if (folder / "python").is_dir():
-        return folder / "python"
-    return folder.parent if (folder / "__init__.py").exists() else folder
-
-
-def _read_function(
-    source: Source, logical_id: str, resource: LineDict, layers: Mapping[str, Path]
-) -> Function:
-    at = _At(source, resource, f"Resources.{logical_id}.Properties")
-    merged = _with_globals(source.globals("Function"), source.properties(logical_id, resource))
-    _check_known(at, merged)
-    events = at.mapping("Events", merged.pop("Events", None))
-    layer_refs = merged.pop("Layers", None) or []
-    properties = source.resolve(
-        {key: value for key, value in merged.items() if key in _HONOURED}, at.path
-    )
-    name = str(properties.get("FunctionName", logical_id))
-    if not _NAME.fullmatch(name):
-        at.fail("FunctionName", f"{name!r} is not a function name")
-    reserved = properties.get("ReservedConcurrentExecutions")
-    return Function(
-        logical_id=logical_id,
-        name=name,
-        handler=_handler(at, properties),
-        runtime=_runtime(at, properties),
-        code_dir=_code_dir(at, properties),
-        layer_paths=tuple(_layer_paths(at, layer_refs, layers)),
-        variables=_variables(at, properties),
-        timeout_s=float(_integer(at, properties, "Timeout", 3, 1, 900)),
-        memory_mb=_integer(at, properties, "MemorySize", 128, 128, 10_240),
-        reserved_concurrency=None
-        if reserved is None
-        else _integer(at, properties, "ReservedConcurrentExecutions", 0, 0, 10_000),
-        provisioned_concurrency=_provisioned(at, properties),
-        description=str(source.resolve(merged.get("Description", ""), at.path)),
-        routes=tuple(read_routes(source, at.path, events)),
-    )
+    def _function(self, logical_id: str, resource: LineDict) -> Function:
+        source, path = self.source, f"Resources.{logical_id}.Properties"
+        raw = merged_properties(source, "Function", logical_id, resource)
+        place = Place(source, raw, path)
+        _refuse_images(place, raw)
+        kept = _honoured(place, raw)
+        properties = source.resolve({k: v for k, v in kept.items() if k in _RESOLVED}, path)
+        name = place.text("FunctionName", properties.get("FunctionName"), logical_id)
+        if not _NAME.fullmatch(name):
+            place.fail("FunctionName", f"{name!r} is not a function name")
+        runtime = _runtime(place, properties)
+        reserved = properties.get("ReservedConcurrentExecutions")
+        overrides = overrides_of(self.env_vars, logical_id, name)
+        return Function(
+            logical_id=logical_id,
+            name=name,
+            handler=_handler(place, properties),
+            runtime=runtime,
+            code_dir=code_dir(place, properties, self.cache),
+            layer_paths=layer_paths(place, kept.get("Layers"), self.layers, runtime),
+            variables=read_variables(place, kept.get("Environment"), overrides),
+            timeout_s=float(place.integer("Timeout", properties.get("Timeout", 3), 1, 900)),
+            memory_mb=place.integer("MemorySize", properties.get("MemorySize", 128), 128, 10_240),
+            ephemeral_storage_mb=_ephemeral_storage(place, properties),
+            reserved_concurrency=None
+            if reserved is None
+            else place.integer("ReservedConcurrentExecutions", reserved, 0, CONCURRENCY_MAX),
+            provisioned_concurrency=_provisioned(place, properties),
+            description=str(source.resolve_or(kept.get("Description", ""), path, "")),
+            architecture=read_architecture(place, properties.get("Architectures")),
+            alias=_alias(place, properties),
+            async_config=read_async_config(place, kept.get("EventInvokeConfig")),
+            logging=read_logging(place, properties.get("LoggingConfig")),
+            url=read_url(place, properties.get("FunctionUrlConfig")),
+            tags=_tags(place, source.resolve_or(kept.get("Tags"), path, None)),
+        )
 
 
-def _with_globals(defaults: Mapping[str, Any], own: LineDict) -> LineDict:
-    """SAM's rule: maps merge, lists add (globals first), the function's own scalars win."""
-    merged = LineDict(own, line=own.line)
-    for key, value in defaults.items():
-        mine = merged.get(key)
-        if mine is None:
-            merged[key] = value
-        elif isinstance(value, dict) and isinstance(mine, dict):
-            merged[key] = _with_globals(value, LineDict(mine, line=getattr(mine, "line", 0)))
-        elif isinstance(value, list) and isinstance(mine, list):
-            merged[key] = [*value, *mine]
-    return merged
+def _refuse_images(place: Place, raw: LineDict) -> None:
+    for name in sorted(_IMAGE & raw.keys()):
+        place.unsupported(name, "images do not run here, only functions of a folder or a zip file")
+    if place.value("PackageType", raw) not in (None, "Zip"):
+        place.unsupported("PackageType", "images do not run here")
 
 
-def _check_known(at: _At, properties: Mapping[str, Any]) -> None:
-    for key in properties:
-        if key not in _HONOURED and key not in _IGNORED:
-            at.fail(key, "this runtime cannot honour it", "remove it, or run the project on AWS")
+def _honoured(place: Place, raw: LineDict) -> LineDict:
+    """Without the properties that change nothing here; others are refused, or left out."""
+    kept = type(raw)(raw, line=raw.line)
+    for key in raw:
+        if key in _IGNORED:
+            del kept[key]
+        elif key not in _PARTS and key not in _RESOLVED:
+            del kept[key]
+            with place.source.leaving_out():
+                place.unsupported(key, "this runtime cannot honour it")
+    # A group that only AWS can name: the name changes nothing that runs.
+    logging = kept.get("LoggingConfig")
+    if isinstance(logging, dict) and "LogGroup" in logging:
+        group = place.source.resolve_or(logging["LogGroup"], place.path, None)
+        rest = {key: value for key, value in logging.items() if key != "LogGroup"}
+        kept["LoggingConfig"] = type(raw)(
+            rest if group is None else {**rest, "LogGroup": group}, line=raw.line
+        )
+    return kept
 
 
-def _runtime(at: _At, properties: Mapping[str, Any]) -> str:
-    runtime = str(properties.get("Runtime", ""))
+def _runtime(place: Place, properties: Mapping[str, Any]) -> str:
+    runtime = place.text("Runtime", properties.get("Runtime"))
+    if not runtime:
+        place.fail("Runtime", "is needed, such as python3.11")
     if not _PYTHON.fullmatch(runtime):
-        at.fail("Runtime", f"{runtime!r} does not run here", "python3.10 to python3.14 do")
+        place.unsupported(
+            "Runtime", f"{runtime!r} does not run here", "python3.10 to python3.14 do"
+        )
     return runtime
 
 
-def _handler(at: _At, properties: Mapping[str, Any]) -> str:
+def _handler(place: Place, properties: Mapping[str, Any]) -> str:
     handler = properties.get("Handler")
     if not isinstance(handler, str) or "." not in handler:
-        at.fail("Handler", "names a module and a function, such as app.handler")
-    return str(handler)
+        place.fail("Handler", "names a module and a function, such as app.handler")
+    return handler
 
 
-def _code_dir(at: _At, properties: Mapping[str, Any]) -> Path:
-    code_uri = properties.get("CodeUri")
-    if not isinstance(code_uri, str):
-        at.fail("CodeUri", "is a local folder")
-    folder = (at.source.path.parent / str(code_uri)).resolve()
-    if not folder.is_dir():
-        at.fail("CodeUri", f"no folder {code_uri}")
-    return folder
+def _ephemeral_storage(place: Place, properties: Mapping[str, Any]) -> int:
+    given = place.mapping("EphemeralStorage", properties.get("EphemeralStorage"))
+    inner = place.inside("EphemeralStorage", given)
+    return inner.integer("Size", given.get("Size", 512), 512, 10_240)
 
 
-def _layer_paths(at: _At, references: Any, layers: Mapping[str, Path]) -> list[Path]:
-    if not isinstance(references, list):
-        at.fail("Layers", "is a list")
-    paths = []
-    for reference in references:
-        logical_id = reference.get("Ref") if isinstance(reference, dict) else None
-        if not isinstance(logical_id, str) or logical_id not in layers:
-            at.fail("Layers", f"{reference!r} is not a layer of this template", "use !Ref")
-        paths.append(layers[logical_id])
-    return paths
+def _alias(place: Place, properties: Mapping[str, Any]) -> str | None:
+    alias = properties.get("AutoPublishAlias")
+    return None if alias is None else place.text("AutoPublishAlias", alias)
 
 
-def _variables(at: _At, properties: Mapping[str, Any]) -> dict[str, str]:
-    environment = at.mapping("Environment", properties.get("Environment"))
-    raw = at.mapping("Environment.Variables", environment.get("Variables"))
-    variables: dict[str, str] = {}
-    for name, value in raw.items():
-        where = f"Environment.Variables.{name}"
-        if name in RESERVED_VARIABLES:
-            at.fail(where, "Lambda sets this variable itself")
-        if not _VARIABLE.fullmatch(str(name)):
-            at.fail(where, "a name starts with a letter and has letters, digits and _ only")
-        if isinstance(value, dict | list) or value is None:
-            at.fail(where, "is a text")
-        variables[name] = text_of(value)
-    size = sum(len(name.encode()) + len(value.encode()) for name, value in variables.items())
-    if size > VARIABLES_BYTES_MAX:
-        at.fail("Environment", f"{size} bytes of variables; Lambda takes {VARIABLES_BYTES_MAX}")
-    return variables
-
-
-def _provisioned(at: _At, properties: Mapping[str, Any]) -> int:
+def _provisioned(place: Place, properties: Mapping[str, Any]) -> int:
     name = "ProvisionedConcurrencyConfig"
-    config = at.mapping(name, properties.get(name))
-    return _integer(at, config, "ProvisionedConcurrentExecutions", 0, 0, 10_000)
+    given = place.mapping(name, properties.get(name))
+    if not given:
+        return 0
+    if not properties.get("AutoPublishAlias"):
+        place.fail(name, "AutoPublishAlias is needed with it, as SAM says")
+    inner, count = place.inside(name, given), given.get("ProvisionedConcurrentExecutions")
+    return inner.integer("ProvisionedConcurrentExecutions", count, 0, CONCURRENCY_MAX)
 
 
-def _integer(
-    at: _At, properties: Mapping[str, Any], name: str, default: int, low: int, high: int
-) -> int:
-    value = properties.get(name, default)
-    text = str(value)
-    if not text.isdecimal() or not low <= int(text) <= high:
-        at.fail(name, f"{value!r} is not a whole number from {low} to {high}")
-    return int(text)
+def _tags(place: Place, value: Any) -> dict[str, str]:
+    tags = place.mapping("Tags", value)
+    return {name: place.text(f"Tags.{name}", item) for name, item in tags.items()}
+
+
+def _with_known_destinations(
+    place: Place, function: Function, functions: Mapping[str, Function]
+) -> Function:
+    """A destination that is no function of this template is refused, or left out."""
+    config = function.async_config
+    for name, attribute in (("OnSuccess", "on_success"), ("OnFailure", "on_failure")):
+        destination: Destination | None = getattr(config, attribute)
+        if destination is None or destination.kind != "function":
+            continue
+        if destination.target not in functions:
+            with place.source.leaving_out():
+                where = f"EventInvokeConfig.DestinationConfig.{name}"
+                place.unsupported(where, f"{destination.target} is no function that runs here")
+            config = replace(config, **{attribute: None})  # type: ignore[arg-type]
+    return replace(function, async_config=config)
+
+
+def names_of(functions: Mapping[str, Function]) -> dict[str, str]:
+    """The names of functions by their logical ids."""
+    return {function.logical_id: function.name for function in functions.values()}
+
+
+def raw_events(
+    source: Source, functions: Mapping[str, Function]
+) -> Iterator[tuple[Function, LineDict, Mapping[str, Any]]]:
+    """Each function with its resource and its unresolved `Events`."""
+    resources = source.document["Resources"]
+    for function in functions.values():
+        resource = resources[function.logical_id]
+        path = f"Resources.{function.logical_id}.Properties"
+        properties = source.properties(function.logical_id, resource)
+        yield (
+            function,
+            resource,
+            Place(source, properties, path).mapping("Events", properties.get("Events")),
+        )

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from local_stack.errors import TemplateError
 from local_stack.model import Template
-from local_stack.template.functions import read_functions
-from local_stack.template.http import check_http_apis
+from local_stack.template.apis import read_apis
+from local_stack.template.authorizers import Known
+from local_stack.template.code import read_layers
+from local_stack.template.events import check_event_kinds
+from local_stack.template.functions import FunctionReader, names_of
+from local_stack.template.http import RouteReader, implicit_apis
 from local_stack.template.intrinsics import Resolver
 from local_stack.template.kafka import read_kafka_sources
+from local_stack.template.merging import check_globals
+from local_stack.template.resources import check_resources, check_transforms
 from local_stack.template.schedules import read_schedules
 from local_stack.template.source import LineDict, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from local_stack.model import Function
+
+_NAMES_SHOWN_MAX = 3
 
 
 class _Loader(yaml.SafeLoader):
@@ -36,6 +48,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> LineDict:
             msg = f"duplicate key {key!r}"
             raise TemplateError(msg, where=f"{loader.name}:{line}")
         result[key] = loader.construct_object(value_node, deep=True)
+        result.key_lines[key] = line
     return result
 
 
@@ -99,23 +112,74 @@ def _check_sections(path: Path, document: LineDict) -> None:
             raise TemplateError("not a mapping", where=f"{path.name}:{document.line}", path=section)
         for name, item in items.items():
             if not isinstance(item, LineDict) and not (item is None and section == "Globals"):
-                where = f"{path.name}:{items.line}"
-                raise TemplateError("not a mapping", where=where, path=f"{section}.{name}")
+                where = f"{path.name}:{items.key_lines.get(name, items.line)}"
+                expands = name.startswith("Fn::")
+                message = f"{name} is not expanded here" if expands else "not a mapping"
+                raise TemplateError(message, where=where, path=f"{section}.{name}")
 
 
-def load_template(path: Path, overrides: Mapping[str, str]) -> Template:
+def load_template(
+    path: Path,
+    overrides: Mapping[str, str],
+    *,
+    skip_unsupported: bool = False,
+    env_vars: Mapping[str, Mapping[str, str]] | None = None,
+    samconfig: Mapping[str, str] | None = None,
+    jwks: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+) -> Template:
     """The template at `path`, every intrinsic resolved with the parameter `overrides`.
 
-    Raises `TemplateError` for whatever cannot be honoured; nothing is dropped silently.
+    Raises `TemplateError` for whatever cannot be honoured; with `skip_unsupported` what is right
+    on AWS and does not run here is left out and listed in `skipped` instead. `env_vars` is an
+    `--env-vars` file (template/environment.py), `samconfig` holds overrides that give way to
+    `overrides`, `jwks` the keys of JWT authorizers (a file or URL, by name or issuer). Zip files
+    and inline code are unpacked under `cache`; by default that is `.aws-sam/` beside the template.
     """
     document = read_yaml(path)
-    source = Source(path, document, Resolver(document, overrides, path.name))
-    check_http_apis(source)
-    functions = read_functions(source)
-    names = {function.logical_id: function.name for function in functions.values()}
+    resolver = Resolver(document, overrides, path.name, samconfig)
+    source = Source(path, document, resolver, skip_unsupported)
+    cache = cache or path.parent / ".aws-sam" / "local-stack"
+    check_globals(source)
+    check_transforms(source)
+    ignored = check_resources(source)
+    check_event_kinds(source)
+    layers = read_layers(source, cache)
+    functions = FunctionReader(source, layers, cache, env_vars or {}).read()
+    known = Known(functions, jwks or {})
+    apis = read_apis(source, known, implicit_apis(source, functions))
+    functions, used_apis = RouteReader(source, apis).read(functions)
+    _warn_of_the_machine(source, functions)
+    names = names_of(functions)
     return Template(
         path=path,
         functions=functions,
+        apis=used_apis,
         schedules=tuple(read_schedules(source, names)),
         kafka_sources=tuple(read_kafka_sources(source, names)),
+        skipped=tuple(source.skipped),
+        warnings=tuple(source.warnings),
+        ignored=ignored,
     )
+
+
+def _warn_of_the_machine(source: Source, functions: Mapping[str, Function]) -> None:
+    """One warning for all functions of another Python, and one for those of another processor."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    others = sorted({f.runtime for f in functions.values()} - {version})
+    if others:
+        names = _some(f.name for f in functions.values() if f.runtime != version)
+        message = f"{', '.join(others)} of {names}: they run on {version} here"
+        source.warnings.append(message)
+    machine = platform.machine()
+    local = {"aarch64": "arm64", "amd64": "x86_64"}.get(machine.lower(), machine)
+    if foreign := [f.name for f in functions.values() if f.architecture != local]:
+        names, wanted = _some(foreign), functions[foreign[0]].architecture
+        message = f"{wanted} of {names}: they run on {local} here; binaries they bring must fit"
+        source.warnings.append(message)
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = len(listed) - _NAMES_SHOWN_MAX
+    return ", ".join(listed[:_NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")

@@ -16,9 +16,21 @@ ANSWER_TIMEOUT_S = 910.0  # a function runs for 900 s at most
 class InvokeFailed(LocalStackError):
     """The function was not run, or it failed; `function_error` tells which."""
 
-    def __init__(self, message: str, *, function_error: bool) -> None:
+    def __init__(
+        self, message: str, *, function_error: bool, status: int | None = None, request_id: str = ""
+    ) -> None:
         super().__init__(message)
         self.function_error = function_error
+        self.status = status  # of HTTP, when the Lambda API answered
+        self.request_id = request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a function returned."""
+
+    payload: bytes
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +46,7 @@ class InvokeClient:
         timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         return cls(base_url, httpx.AsyncClient(timeout=timeout, trust_env=False))
 
-    async def __call__(self, function: str, payload: bytes) -> bytes:
+    async def __call__(self, function: str, payload: bytes) -> Answer:
         """Run `function` and return its result. Raises `InvokeFailed`."""
         url = f"{self.base_url}/2015-03-31/functions/{function}/invocations"
         try:
@@ -44,10 +56,16 @@ class InvokeClient:
             raise InvokeFailed(msg, function_error=False) from error
         if response.status_code != httpx.codes.OK:
             msg = f"{response.status_code} {response.text[:200]}"
-            raise InvokeFailed(msg, function_error=False)
+            raise InvokeFailed(msg, function_error=False, status=response.status_code)
+        request_id = response.headers.get("x-amzn-requestid", "")
         if "x-amz-function-error" in response.headers:
-            raise InvokeFailed(_function_error(response.content), function_error=True)
-        return response.content
+            raise InvokeFailed(
+                _function_error(response.content),
+                function_error=True,
+                status=response.status_code,
+                request_id=request_id,
+            )
+        return Answer(response.content, request_id)
 
 
 def _function_error(payload: bytes) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
+import json
 from typing import Any
 
 import pytest
 
-from local_stack.http1 import HttpRequest
-from local_stack.triggers.http.event import build_event
+from local_stack.model import Api, Route
+from local_stack.triggers.http.event import Fixed, render_event
 from tests.support.golden import golden
+from tests.support.http_calls import a_call, a_request, event_from
 
-NOW = datetime(2026, 3, 9, 7, 5, 2, 345_000, tzinfo=UTC)
+DEFAULT = Route("ANY", "$default")
 
 
 def _event(
@@ -21,61 +22,71 @@ def _event(
     path: str = "/",
     query: str = "",
     body: bytes = b"",
-    parameters: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    request = HttpRequest(
-        method=method,
-        path=path,
-        query=query,
-        headers=[(name.encode(), value.encode("latin-1")) for name, value in headers],
-        body=body,
-        protocol="HTTP/1.1",
-        client_ip="127.0.0.1",
-    )
-    return build_event(
-        request,
-        request_id="0f8fad5b-d9cb-469f-a165-70867728950e",
-        source_ip="203.0.113.7",
-        route_key="$default",
-        path_parameters=parameters,
-        stage="$default",
-        now=NOW,
-    )
+    return event_from(a_request(method, path, query, headers, body), DEFAULT)
 
 
 def test_a_request_with_everything_becomes_the_golden_event() -> None:
-    request = HttpRequest(
-        method="POST",
-        path="/api/wallets/7%20a/deposits",
-        query="tag=a&tag=b%20c&empty=&flag",
-        headers=[
-            (b"host", b"api.example.com"),
-            (b"user-agent", b"curl/8.5"),
-            (b"accept", b"text/html"),
-            (b"accept", b"*/*"),
-            (b"cookie", b"session=1; theme=dark"),
-            (b"content-type", b"application/json; charset=utf-8"),
+    request = a_request(
+        "POST",
+        "/api/wallets/7%20a/deposits",
+        "tag=a&tag=b%20c&empty=&flag",
+        [
+            ("host", "api.example.com"),
+            ("user-agent", "curl/8.5"),
+            ("accept", "text/html"),
+            ("accept", "*/*"),
+            ("cookie", "session=1; theme=dark"),
+            ("content-type", "application/json; charset=utf-8"),
         ],
-        body='{"amount": 10.50, "note": "é"}'.encode(),
-        protocol="HTTP/1.1",
-        client_ip="127.0.0.1",
+        '{"amount": 10.50, "note": "é"}'.encode(),
     )
 
-    event = build_event(
-        request,
-        request_id="0f8fad5b-d9cb-469f-a165-70867728950e",
-        source_ip="203.0.113.7",
-        route_key="POST /api/wallets/{userId}/deposits",
-        path_parameters={"userId": "7 a"},
-        stage="$default",
-        now=NOW,
-    )
+    event = event_from(request, Route("POST", "/api/wallets/{userId}/deposits"))
 
     assert event == golden("http_api_v2_post.json")
 
 
 def test_the_smallest_request_becomes_the_golden_event() -> None:
     assert _event(("host", "127.0.0.1:8080")) == golden("http_api_v2_get.json")
+
+
+def test_a_stage_is_in_the_path_and_its_variables_in_the_event() -> None:
+    api = Api("Shop", stage="dev", stage_variables={"color": "green"})
+
+    event = event_from(a_request(path="/dev/a%20b"), Route("GET", "/{name}"), api)
+
+    assert event["rawPath"] == event["requestContext"]["http"]["path"] == "/dev/a b"
+    assert event["pathParameters"] == {"name": "a b"}
+    assert event["stageVariables"] == {"color": "green"}
+    assert (event["requestContext"]["apiId"], event["requestContext"]["stage"]) == ("shop", "dev")
+
+
+def test_a_function_urls_path_stays_as_it_was_sent() -> None:
+    call = a_call(a_request(path="/a%20b"))
+
+    event = json.loads(
+        render_event(call, Fixed.of("f", "$default", "$default", {}), "/a%20b", None)
+    )
+
+    assert event["rawPath"] == event["requestContext"]["http"]["path"] == "/a%20b"
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\x00\x1f", "caf\xe9", "\ud800", "</script>"])
+def test_whatever_is_sent_stays_inside_its_text(text: str) -> None:
+    call = a_call(a_request())
+    call.headers["x"], call.headers["user-agent"], call.headers["host"] = text, text, text
+    call.request_id = call.request.query = text
+
+    event = json.loads(
+        render_event(call, Fixed.of(text, text, text, {text: text}), text, {text: text})
+    )
+
+    context = event["requestContext"]
+    assert [event["rawPath"], event["rawQueryString"], event["headers"]["x"]] == [text] * 3
+    assert [context["stage"], context["apiId"], context["requestId"]] == [text] * 3
+    assert [context["http"]["userAgent"], context["domainName"]] == [text] * 2
+    assert event["stageVariables"] == event["pathParameters"] == {text: text}
 
 
 @pytest.mark.parametrize(
@@ -167,11 +178,21 @@ def test_every_other_body_is_handed_over_as_base64(content_type: str, body: byte
     assert base64.b64decode(event["body"]) == body
 
 
-def test_the_path_stays_encoded() -> None:
-    event = _event(path="/a%20b/%2F")
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/a%20b/%2F", "/a b//"),
+        ("/caf%C3%A9", "/caf\xe9"),
+        ("/100%", "/100%"),
+        ("/users/me%3Fadmin=1", "/users/me"),
+        ("/a%2541", "/a%41"),
+    ],
+)
+def test_the_path_is_decoded_once_as_http_api_does(path: str, shown: str) -> None:
+    event = _event(path=path)
 
-    assert event["rawPath"] == "/a%20b/%2F"
-    assert event["requestContext"]["http"]["path"] == "/a%20b/%2F"
+    assert event["rawPath"] == shown
+    assert event["requestContext"]["http"]["path"] == shown
 
 
 def test_the_time_is_the_requests_own_in_english_and_milliseconds() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_stack.triggers.http.outcome import MalformedResult, response_from
+from local_stack.triggers.http.outcome import MalformedResult, response_from, response_v1
 
 
 def _of(result: Any) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -152,3 +152,66 @@ def test_a_malformed_result_is_named(result: Any, message: str) -> None:
 def test_a_result_that_is_not_json_is_malformed(payload: bytes) -> None:
     with pytest.raises(MalformedResult, match="not JSON"):
         response_from(payload)
+
+
+# --- payload 1.0 and REST APIs ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_payload_1_0_merges_single_and_many_values(*, rest: bool) -> None:
+    result = {
+        "statusCode": "200",
+        "headers": {"X-A": "1", "Connection": "close"},
+        "multiValueHeaders": {"x-a": ["1", "2"], "X-N": [5, True], "Date": ["now"]},
+        "body": "caf\xe9",
+    }
+
+    response = response_v1(json.dumps(result).encode(), rest=rest)
+
+    default = b"application/json" if rest else b"text/plain;charset=UTF-8"
+    assert response.status == 200
+    assert response.headers == [
+        (b"x-a", b"1"),
+        (b"x-a", b"2"),
+        (b"x-n", b"5"),
+        (b"x-n", b"true"),
+        (b"content-type", default),
+    ]
+    assert response.body == "caf\xe9".encode()
+
+
+def test_a_base64_body_stays_as_it_is_when_it_is_not_to_be_decoded() -> None:
+    result = json.dumps({"statusCode": 200, "body": "AP8=", "isBase64Encoded": True}).encode()
+
+    assert response_v1(result, rest=True, decode=False).body == b"AP8="
+    assert response_v1(result, rest=True).body == b"\x00\xff"
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ("hello", "an object with statusCode"),
+        ({"body": "x"}, "an object with statusCode"),
+        ({"statusCode": 200, "multiValueHeaders": ["a"]}, "a mapping of lists"),
+        ({"statusCode": 200, "multiValueHeaders": {"a": "b"}}, "a mapping of lists"),
+        ({"statusCode": 200, "multiValueHeaders": {"a": ["b\r\nc"]}}, "line break"),
+        ({"statusCode": 200, "multiValueHeaders": {"a b": ["c"]}}, "no header name"),
+    ],
+)
+@pytest.mark.parametrize("rest", [False, True])
+def test_what_is_no_response_in_payload_1_0_is_named(
+    result: Any, message: str, *, rest: bool
+) -> None:
+    with pytest.raises(MalformedResult, match=message):
+        response_v1(json.dumps(result).encode(), rest=rest)
+
+
+@pytest.mark.parametrize(
+    "result", [{"statusCode": 200, "body": [1]}, {"statusCode": 200, "cookies": [], "extra": 1}]
+)
+def test_only_a_rest_api_minds_other_fields_and_bodies(result: Any) -> None:
+    payload = json.dumps(result).encode()
+
+    assert response_v1(payload, rest=False).status == 200
+    with pytest.raises(MalformedResult):
+        response_v1(payload, rest=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 
-from local_stack.triggers.http.routes import Router
+from local_stack.model import Api, Cors, Route
+from local_stack.triggers.http.routes import Router, shown_path
 from tests.support.functions import a_function
 
 
@@ -116,3 +120,137 @@ def test_a_match_names_its_function() -> None:
 
     assert match is not None
     assert match.function is two
+
+
+# --- several APIs, and stages ----------------------------------------------------------------
+
+
+def _router(*apis: tuple[str, str, tuple[str, ...], Literal["http", "rest"]]) -> Router:
+    """A router of APIs by id, stage, routes and kind; each API has a function of its name."""
+    functions = []
+    for api_id, _, routes, _ in apis:
+        function = a_function(api_id, *routes)
+        moved = tuple(replace(route, api=api_id) for route in function.routes)
+        functions.append(replace(function, routes=moved))
+    return Router(functions, {name: Api(name, kind, stage) for name, stage, _, kind in apis})
+
+
+def _answers(router: Router, path: str, method: str = "GET", api_id: str = "") -> str | None:
+    match = router.match(method, path, api_id)
+    return None if match is None else f"{match.target.api.id} {shown_path(match)}"
+
+
+def test_a_named_stage_answers_under_its_name_and_bare() -> None:
+    router = _router(("A", "dev", ("GET /a", "GET /"), "http"))
+
+    assert _answers(router, "/dev/a") == "A /dev/a"
+    assert _answers(router, "/a") == "A /dev/a"  # what the function sees is the same
+    assert _answers(router, "/dev") == _answers(router, "/dev/") == "A /dev/"
+    assert _answers(router, "/other/a") is None
+
+
+def test_a_rest_api_shows_the_path_without_its_stage() -> None:
+    router = _router(("A", "Prod", ("GET /a/{b}",), "rest"))
+
+    assert _answers(router, "/Prod/a/x%20y") == _answers(router, "/a/x%20y") == "A /a/x%20y"
+    assert _answers(router, "/Prod/a/x/") == "A /a/x/"  # a slash at the end is nothing to it
+
+
+@pytest.mark.parametrize(
+    ("path", "proxy"), [("/a/b", "a/b"), ("/a/b/", "a/b"), ("/a%2Bb+c", "a%2Bb+c")]
+)
+def test_a_rest_api_leaves_variables_encoded_and_drops_the_last_slash(
+    path: str, proxy: str
+) -> None:
+    router = _router(("A", "Prod", ("GET /{proxy+}",), "rest"))
+
+    match = router.match("GET", path)
+
+    assert match is not None
+    assert (match.path, match.path_parameters) == (path, {"proxy": proxy})
+
+
+def test_a_bare_path_that_two_stages_would_like_is_nobodys() -> None:
+    router = _router(
+        ("A", "dev", ("GET /a/{x}", "GET /only"), "http"), ("B", "prod", ("GET /a/{y}",), "rest")
+    )
+
+    assert _answers(router, "/a/1") is None
+    assert _answers(router, "/dev/a/1") == "A /dev/a/1"
+    assert _answers(router, "/prod/a/1") == "B /a/1"
+    assert _answers(router, "/only") == "A /dev/only"
+    assert router.warnings == []
+
+
+def test_a_default_stage_keeps_its_paths_to_itself() -> None:
+    router = _router(
+        ("A", "$default", ("GET /a",), "http"), ("B", "dev", ("ANY /a", "GET /a"), "http")
+    )
+
+    assert _answers(router, "/a") == "A /a"
+    assert _answers(router, "/dev/a") == "B /dev/a"
+
+
+def test_of_two_apis_at_one_address_the_first_answers_and_a_warning_says_so() -> None:
+    router = _router(("A", "$default", ("GET /a",), "http"), ("B", "$default", ("GET /a",), "http"))
+
+    assert _answers(router, "/a") == "A /a"
+    assert _answers(router, "/a", api_id="b") == "B /a"
+    (warning,) = router.warnings
+    assert "GET /a is a route of A and of B" in warning
+    assert "Host: b.execute-api.localhost" in warning
+
+
+def test_the_host_names_an_api_with_or_without_the_stage() -> None:
+    router = _router(("A", "dev", ("GET /a",), "http"), ("B", "dev", ("GET /b",), "http"))
+
+    assert (
+        _answers(router, "/dev/a", api_id="a") == _answers(router, "/a", api_id="a") == "A /dev/a"
+    )
+    assert _answers(router, "/b", api_id="a") is None
+    assert _answers(router, "/a", api_id="nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [("/prod/x", "B"), ("/prod/b", "B"), ("/b", "B"), ("/a", "A"), ("/x", "A"), ("/", "A")],
+)
+def test_a_request_without_a_route_was_meant_for_the_nearest_api(path: str, nearest: str) -> None:
+    router = _router(("A", "$default", ("POST /a",), "http"), ("B", "prod", ("POST /b",), "rest"))
+
+    api = router.nearest(path)
+
+    assert api is not None
+    assert api.id == nearest
+
+
+def test_an_api_that_nothing_describes_is_sams_implicit_one() -> None:
+    function = replace(a_function(), routes=(Route("GET", "/a", api="ServerlessRestApi"),))
+
+    match = Router([function]).match("GET", "/Prod/a")
+
+    assert match is not None
+    assert (match.target.api.kind, match.target.api.stage) == ("rest", "Prod")
+
+
+def test_the_methods_of_a_path_are_told_apart_by_api() -> None:
+    router = _router(("A", "prod", ("GET /a", "POST /a", "PUT /{x}"), "rest"))
+
+    assert router.methods_at("/prod/a", router.apis["A"]) == ["GET", "POST", "PUT"]
+    assert router.methods_at("/a", router.apis["A"]) == ["GET", "POST", "PUT"]
+    assert router.methods_at("/prod/b/c", router.apis["A"]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "plain"),
+    [("http", "GET", False), ("rest", "GET", True), ("rest", "ANY", False)],
+)
+def test_cors_takes_a_route_off_the_short_way_only_where_it_matters(
+    kind: Literal["http", "rest"], method: str, *, plain: bool
+) -> None:
+    function = replace(a_function(), routes=(Route(method, "/a", api="A"),))
+
+    match = Router([function], {"A": Api("A", kind, cors=Cors())}).match("GET", "/a")
+
+    assert match is not None
+    assert match.target.plain is plain

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 
 import pytest
 
@@ -20,64 +19,20 @@ from local_stack.triggers.invoke_api.event import (
     ASYNC_BYTES_MAX,
     CLIENT_CONTEXT_BYTES_MAX,
     SYNC_BYTES_MAX,
-    function_name,
     read_invoke,
 )
-from local_stack.triggers.invoke_api.outcome import (
-    function_answer,
-    functions_answer,
-    invoke_answer,
-)
-from tests.support.functions import a_function
-
-ARN = "arn:aws:lambda:us-east-1:000000000000:function"
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        "PlaceBet",
-        "PlaceBet:$LATEST",
-        "PlaceBet:live",
-        "PlaceBet%3A%24LATEST",
-        "function:PlaceBet",
-        "000000000000:function:PlaceBet",
-        "000000000000:function:PlaceBet:7",
-        f"{ARN}:PlaceBet",
-        f"{ARN}:PlaceBet:$LATEST",
-        "arn:aws-cn:lambda:cn-north-1:123456789012:function:PlaceBet",
-        "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:PlaceBet:live",
-        f"{ARN}:PlaceBet".replace(":", "%3A"),
-    ],
-)
-def test_a_function_goes_by_name_partial_arn_and_arn(raw: str) -> None:
-    assert function_name(raw) == "PlaceBet"
-
-
-@pytest.mark.parametrize("raw", ["a b", "a/b", "a:b:c", "", "arn:aws:s3:::bucket", "x" * 141])
-def test_what_is_no_name_names_no_function(raw: str) -> None:
-    with pytest.raises(errors.FunctionNotFound):
-        function_name(raw)
-
-
-def test_a_name_of_140_characters_is_one() -> None:
-    assert function_name("x" * 140) == "x" * 140
-
-
-def test_the_qualifier_agrees_with_the_name() -> None:
-    assert function_name("PlaceBet:live", "live") == "PlaceBet"
-    assert function_name("PlaceBet", "live") == "PlaceBet"
-    with pytest.raises(errors.InvalidParameter, match="does not match the specified qualifier"):
-        function_name("PlaceBet:live", "7")
+from local_stack.triggers.invoke_api.names import Reference
+from local_stack.triggers.invoke_api.outcome import invoke_headers
+from tests.support.service_model import assert_error_fits, parse
 
 
 def test_an_invocation_is_synchronous_unless_it_says_otherwise() -> None:
-    request = read_invoke("F", {"x-amzn-trace-id": "Root=1"}, "", b'{"a": 1}')
+    request = read_invoke("F", {b"x-amzn-trace-id": b"Root=1"}, "", b'{"a": 1}')
 
-    assert request.function == "F"
+    assert request.function == Reference("F")
     assert request.invocation_type == "RequestResponse"
     assert request.payload == b'{"a": 1}'
-    assert (request.want_tail, request.client_context) == (False, None)
+    assert (request.want_tail, request.client_context, request.tenant_id) == (False, None, "")
     assert request.trace_id == "Root=1"
 
 
@@ -85,12 +40,18 @@ def test_an_empty_payload_is_an_empty_object() -> None:
     assert read_invoke("F", {}, "", b"").payload == b"{}"
 
 
+def test_a_qualifier_stands_in_the_query() -> None:
+    assert read_invoke("F", {}, "Qualifier=%24LATEST", b"").function == Reference("F", "$LATEST")
+    with pytest.raises(errors.InvalidParameter):
+        read_invoke("F:live", {}, "Qualifier=1", b"")
+
+
 @pytest.mark.parametrize("kind", ["RequestResponse", "Event", "DryRun"])
 def test_every_invocation_type_is_read(kind: str) -> None:
     headers = {
-        "x-amz-invocation-type": kind,
-        "x-amz-log-type": "Tail",
-        "x-amz-client-context": "e30=",
+        b"x-amz-invocation-type": kind.encode(),
+        b"x-amz-log-type": b"Tail",
+        b"x-amz-client-context": b"e30=",
     }
 
     request = read_invoke("F", headers, "", b"1")
@@ -98,39 +59,90 @@ def test_every_invocation_type_is_read(kind: str) -> None:
     assert request.invocation_type == kind
     # Tail and client context are for synchronous invocations only.
     assert request.want_tail == (kind == "RequestResponse")
-    assert request.client_context == ("e30=" if kind == "RequestResponse" else None)
-
-
-def test_an_unknown_invocation_type_is_refused() -> None:
-    with pytest.raises(errors.InvalidParameter, match="Value 'Later' at 'invocationType'"):
-        read_invoke("F", {"x-amz-invocation-type": "Later"}, "", b"")
+    assert request.client_context == ("{}" if kind == "RequestResponse" else None)
 
 
 @pytest.mark.parametrize(
-    ("kind", "limit"),
-    [("RequestResponse", SYNC_BYTES_MAX), ("DryRun", SYNC_BYTES_MAX), ("Event", ASYNC_BYTES_MAX)],
+    ("header", "message"),
+    [
+        (
+            b"x-amz-invocation-type",
+            "1 validation error detected: Value 'Later' at 'invocationType' failed to satisfy "
+            "constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]",
+        ),
+        (
+            b"x-amz-log-type",
+            "1 validation error detected: Value 'Later' at 'logType' failed to satisfy "
+            "constraint: Member must satisfy enum value set: [Tail, None]",
+        ),
+    ],
+)
+def test_a_header_of_another_value_fails_validation(header: bytes, message: str) -> None:
+    with pytest.raises(errors.ValidationFailed) as caught:
+        read_invoke("F", {header: b"Later"}, "", b"")
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "message"),
+    [
+        (
+            "RequestResponse",
+            SYNC_BYTES_MAX,
+            "Request must be smaller than 6291456 bytes for the InvokeFunction operation",
+        ),
+        (
+            "DryRun",
+            SYNC_BYTES_MAX,
+            "Request must be smaller than 6291456 bytes for the InvokeFunction operation",
+        ),
+        (
+            "Event",
+            ASYNC_BYTES_MAX,
+            "1048577 byte payload is too large for the Event invocation type (limit 1048576 bytes)",
+        ),
+    ],
 )
 def test_a_payload_at_its_limit_is_taken_and_one_byte_more_is_refused(
-    kind: str, limit: int
+    kind: str, limit: int, message: str
 ) -> None:
-    headers = {"x-amz-invocation-type": kind}
+    headers = {b"x-amz-invocation-type": kind.encode()}
     payload = b'"' + b"x" * (limit - 2) + b'"'
 
     assert len(read_invoke("F", headers, "", payload).payload) == limit
-    expected = (
-        f"{limit + 1} byte payload is too large for the {kind} invocation type"
-        rf" \(limit {limit} bytes\)"
-    )
-    with pytest.raises(errors.PayloadTooLarge, match=expected):
+    with pytest.raises(errors.PayloadTooLarge) as caught:
         read_invoke("F", headers, "", payload + b" ")
+    assert str(caught.value) == message
 
 
 def test_a_client_context_at_its_limit_is_taken_and_one_byte_more_is_refused() -> None:
-    context = "x" * CLIENT_CONTEXT_BYTES_MAX
+    # Base64 comes in fours: 3,580 characters are the longest that fit.
+    fits = base64.b64encode(json.dumps({"custom": {"a": "x" * 2664}}).encode())
+    assert len(fits) == CLIENT_CONTEXT_BYTES_MAX - 3
 
-    assert read_invoke("F", {"x-amz-client-context": context}, "", b"").client_context == context
+    context = read_invoke("F", {b"x-amz-client-context": fits}, "", b"").client_context
+    assert context is not None
+    assert json.loads(context)["custom"]["a"] == "x" * 2664
     with pytest.raises(errors.InvalidParameter, match="no more than 3583 bytes"):
-        read_invoke("F", {"x-amz-client-context": context + "x"}, "", b"")
+        read_invoke("F", {b"x-amz-client-context": b"x" * 3584}, "", b"")
+    with pytest.raises(errors.InvalidParameter, match="valid Base64-encoded JSON object"):
+        read_invoke("F", {b"x-amz-client-context": b"x" * 3583}, "", b"")
+
+
+@pytest.mark.parametrize("context", [b"%", b"e30", b"WzFd", b"bm9uZQ==", b"gA=="])
+def test_a_client_context_is_a_json_object_in_base64(context: bytes) -> None:
+    with pytest.raises(errors.InvalidParameter, match="valid Base64-encoded JSON object"):
+        read_invoke("F", {b"x-amz-client-context": context}, "", b"")
+
+
+def test_a_tenant_is_named_within_its_limits() -> None:
+    tenant = "a-Z0.9_:/=+@ ".ljust(256, "x")
+
+    assert read_invoke("F", {b"x-amz-tenant-id": tenant.encode()}, "", b"").tenant_id == tenant
+    for refused in (f"{tenant}x", "", "a;b"):
+        with pytest.raises(errors.ValidationFailed, match="at 'tenantId'"):
+            read_invoke("F", {b"x-amz-tenant-id": refused.encode()}, "", b"")
 
 
 @pytest.mark.parametrize(
@@ -163,70 +175,74 @@ def test_any_json_is_a_payload_and_stays_as_it_is(payload: bytes) -> None:
 # --- answers ---------------------------------------------------------------------------------
 
 
-def test_a_result_is_answered_as_it_is() -> None:
-    status, headers, body = invoke_answer(Outcome("the-id", b"null"), want_tail=False)
+def test_a_result_is_answered_with_version_and_request_id() -> None:
+    headers = dict(invoke_headers(Outcome("the-id", b"null"), "1", want_tail=False))
 
-    assert (status, body) == (200, b"null")
-    assert headers == {"X-Amz-Executed-Version": "$LATEST", "x-amzn-RequestId": "the-id"}
+    assert headers == {
+        b"Content-Type": b"application/json",
+        b"X-Amz-Executed-Version": b"1",
+        b"x-amzn-RequestId": b"the-id",
+    }
 
 
-def test_a_function_error_is_a_200_with_a_header() -> None:
+def test_a_function_error_has_a_header_of_its_own() -> None:
     outcome = Outcome("the-id", b"{}", "Unhandled", log_tail=b"\xff log")
 
-    status, headers, _ = invoke_answer(outcome, want_tail=True)
+    headers = dict(invoke_headers(outcome, "$LATEST", want_tail=True))
 
-    assert status == 200
-    assert headers["X-Amz-Function-Error"] == "Unhandled"
-    assert base64.b64decode(headers["X-Amz-Log-Result"]) == b"\xff log"
-
-
-def test_a_function_is_shown_without_the_values_of_its_variables() -> None:
-    function = a_function(
-        "PlaceBet",
-        variables={"DATABASE_URL": "postgresql://secret"},
-        reserved_concurrency=5,
-        code_dir=Path("/srv/a b"),
-        timeout_s=10.0,
-        description="GET /a",
-    )
-
-    text = function_answer(function)
-    shown = json.loads(text)
-
-    assert b"secret" not in text
-    assert shown["Configuration"]["FunctionArn"] == f"{ARN}:PlaceBet"
-    assert shown["Configuration"]["Timeout"] == 10
-    assert shown["Concurrency"] == {"ReservedConcurrentExecutions": 5}
-    assert shown["Code"]["Location"] == "file:///srv/a%20b"
-    assert json.loads(functions_answer([function])) == {"Functions": [shown["Configuration"]]}
-
-
-def test_a_function_without_a_limit_shows_none() -> None:
-    assert "Concurrency" not in json.loads(function_answer(a_function()))
+    assert headers[b"X-Amz-Function-Error"] == b"Unhandled"
+    assert base64.b64decode(headers[b"X-Amz-Log-Result"]) == b"\xff log"
 
 
 # --- errors ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "code", "kind"),
+    ("error", "status", "code", "body"),
     [
-        (errors.FunctionNotFound("gone"), 404, "ResourceNotFoundException", "User"),
-        (errors.PayloadTooLarge("big"), 413, "RequestTooLargeException", "User"),
-        (errors.InvalidPayload("bad"), 400, "InvalidRequestContentException", "User"),
-        (errors.InvalidParameter("odd"), 400, "InvalidParameterValueException", "User"),
-        (errors.UnsupportedOperation("no"), 501, "UnsupportedOperation", "User"),
-        (errors.RuntimeFailed("broken"), 500, "ServiceException", "Service"),
+        (errors.FunctionNotFound("m"), 404, "ResourceNotFoundException", {"Message": "m"}),
+        (errors.PayloadTooLarge("m"), 413, "RequestTooLargeException", {"message": "m"}),
+        (errors.InvalidPayload("m"), 400, "InvalidRequestContentException", {"message": "m"}),
+        (errors.InvalidParameter("m"), 400, "InvalidParameterValueException", {"message": "m"}),
+        (errors.RecursiveInvocation("m"), 400, "RecursiveInvocationException", {"Message": "m"}),
     ],
 )
 def test_an_error_has_the_status_code_and_body_of_lambda(
-    error: errors.InvokeError, status: int, code: str, kind: str
+    error: errors.InvokeError, status: int, code: str, body: dict[str, str]
 ) -> None:
-    answered, headers, body = error_answer(error)
+    answered, headers, text = error_answer(error)
+
+    assert (answered, headers) == (status, {"x-amzn-ErrorType": code})
+    assert json.loads(text) == {"Type": "User", **body}
+    assert_error_fits(code, json.loads(text))
+
+
+def test_an_error_of_the_runtime_is_the_services_fault() -> None:
+    status, headers, text = error_answer(errors.RuntimeFailed("broken"))
+
+    assert (status, headers) == (500, {"x-amzn-ErrorType": "ServiceException"})
+    assert json.loads(text) == {"Type": "Service", "Message": "broken"}
+    assert_error_fits("ServiceException", json.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errors.UnsupportedOperation("no"), 501, "UnsupportedOperation"),
+        (errors.AccessDenied("no"), 403, "AccessDeniedException"),
+        (errors.ValidationFailed("v", "f", "satisfy"), 400, "ValidationException"),
+    ],
+)
+def test_boto3_reads_code_and_message_of_errors_that_have_no_model(
+    error: errors.InvokeError, status: int, code: str
+) -> None:
+    answered, headers, text = error_answer(error)
+
+    parsed = parse("Invoke", answered, headers, text)
 
     assert answered == status
-    assert headers == {"x-amzn-ErrorType": code}
-    assert json.loads(body) == {"Type": kind, "Message": str(error), "message": str(error)}
+    assert parsed["Error"]["Code"] == code
+    assert parsed["Error"]["Message"] == str(error)
 
 
 def test_throttling_has_a_reason_and_says_when_to_come_back() -> None:
@@ -241,6 +257,7 @@ def test_throttling_has_a_reason_and_says_when_to_come_back() -> None:
         "Type": "User",
         "message": "Rate Exceeded.",
     }
+    assert_error_fits("TooManyRequestsException", json.loads(body))
 
 
 def test_every_error_of_the_api_has_a_code_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""The door to the environments: who is let in, who waits, and asynchronous events."""
+"""The door to the environments: who is let in, and who waits."""
 
 from __future__ import annotations
 
@@ -8,12 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local_stack.errors import FunctionNotFound, Throttled
-from local_stack.invoke.async_queue import (
-    EVENT_AGE_S_MAX,
-    QUEUE_MAX,
-    RETRY_DELAYS_S,
-    AsyncQueue,
-)
 from local_stack.invoke.invoker import Invoker, new_trace_id
 from local_stack.settings import Limits
 from local_stack.telemetry.metrics import Metrics
@@ -38,26 +32,15 @@ class World:
         self.metrics = Metrics()
         self.starter = FakeStarter(self.metrics)
         self.invoker: Invoker = loop.run(self._make())
-        self.queue: AsyncQueue = loop.run(self._make_queue())
 
     async def _make(self) -> Invoker:
         function = a_function(reserved_concurrency=1, provisioned_concurrency=1, timeout_s=900.0)
         return Invoker({"Hello": function}, self.starter, Limits(), self.metrics)
 
-    async def _make_queue(self) -> AsyncQueue:
-        return AsyncQueue(self.invoker)
-
     def call(self, name: str = "Hello", **arguments: Any) -> asyncio.Task[Outcome]:
         task = self.loop.create_task(self.invoker.invoke(name, b"{}", **arguments))
         self.loop.settle()
         return task
-
-    def put(self, request_id: str) -> None:
-        async def put() -> None:
-            self.queue.put("Hello", b"{}", request_id)
-
-        self.loop.run(put())
-        self.loop.settle()
 
     @property
     def runtime(self) -> FakeRuntime:
@@ -177,106 +160,3 @@ def test_provisioned_environments_survive_the_reaper(world: World) -> None:
 
     assert len(world.starter.runtimes) == 1
     assert world.runtime.environment.state == "ready"
-
-
-# --- asynchronous events ---------------------------------------------------------------------
-
-
-def test_an_event_is_accepted_at_once_and_run(world: World) -> None:
-    _warm(world)
-
-    world.put("one")
-
-    assert world.queue.waiting == 1
-    assert world.finish() == "one"
-    assert world.queue.waiting == 0
-
-
-def test_an_event_for_nobody_is_refused(world: World) -> None:
-    with pytest.raises(FunctionNotFound):
-        world.queue.put("Nobody", b"{}", "one")
-
-
-def test_a_failed_event_is_tried_again_after_one_and_two_minutes(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    _warm(world)
-    world.put("one")
-    began, times = world.loop.time(), []
-
-    for delay_s in (*RETRY_DELAYS_S, None):
-        times.append(world.loop.time() - began)
-        assert world.finish(fails=True) == "one"
-        if delay_s is not None:
-            world.loop.advance(delay_s - 0.1)
-            assert len(world.runtime.delivered) == len(times)
-            world.loop.advance(0.2)
-
-    assert times == [0, pytest.approx(60.1), pytest.approx(180.2)]
-    assert world.queue.waiting == 0
-    assert caplog.messages == ["event one of Hello failed: retries exhausted"]
-    world.loop.advance(1000)
-    assert len(world.runtime.delivered) == 3
-
-
-def test_a_retry_that_works_is_the_last(world: World) -> None:
-    _warm(world)
-    world.put("one")
-    world.finish(fails=True)
-    world.loop.advance(60.1)
-
-    world.finish()
-    world.loop.advance(1000)
-
-    assert len(world.runtime.delivered) == 2
-    assert world.queue.waiting == 0
-
-
-def test_a_throttled_event_is_tried_again_sooner_and_then_less_often(world: World) -> None:
-    _warm(world)
-    world.call()  # takes the only environment, for a while
-    world.put("one")
-
-    world.loop.advance(1 + 2 + 4 + 8 - 0.1)
-    world.finish()
-    assert len(world.runtime.delivered) == 1
-    world.loop.advance(0.2)
-
-    assert world.finish() == "one"
-
-
-def test_an_event_that_grows_too_old_is_dropped_and_named(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    _warm(world)
-    world.runtime.environment.function.timeout_s  # noqa: B018 - longer than any event lives
-    world.invoker.pools["Hello"].limit = 0
-    world.runtime.exit(-9)
-    world.put("one")
-
-    world.loop.advance(EVENT_AGE_S_MAX + 1)
-
-    assert world.queue.waiting == 0
-    assert caplog.messages == ["event one of Hello dropped: too old"]
-
-
-def test_a_full_queue_refuses_one_more(world: World) -> None:
-    _warm(world)
-    world.queue._waiting = QUEUE_MAX - 1
-
-    world.put("last")
-    with pytest.raises(Throttled) as caught:
-        world.queue.put("Hello", b"{}", "one too many")
-
-    assert caught.value.reason == "CallerRateLimitExceeded"
-
-
-def test_closing_drops_what_waits(world: World) -> None:
-    _warm(world)
-    world.put("runs")
-    world.put("throttled")
-
-    world.loop.run(world.queue.close())
-    world.loop.advance(1000)
-
-    assert [i.request_id for i in world.runtime.delivered] == ["runs"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from local_stack.triggers.kafka.batch import PAYLOAD_BYTES_MAX, Batch, Batcher
 from local_stack.triggers.kafka.event import build_event
+from local_stack.triggers.kafka.retry import Outcome, Policy, plan
 from tests.support.kafka_records import a_record
 
 WINDOW_S = 0.5
@@ -29,6 +30,15 @@ def _next(batcher: Batcher, now: float = 0.0) -> Batch:
     batch = batcher.next_batch(now)
     assert batch is not None
     return batch
+
+
+def _settle(
+    batcher: Batcher, batch: Batch, failed: dict[int, int] | None, retry_at: float
+) -> dict[int, int]:
+    """Settle as a mapping without limits does; returns what is to be committed."""
+    plans = {piece.partition: plan(piece, Outcome(failed), Policy()) for piece in batch.pieces}
+    batcher.settle(batch, {n: found.left for n, found in plans.items()}, lambda _: retry_at)
+    return batcher.commits()
 
 
 # --- cutting ---------------------------------------------------------------------------------
@@ -70,7 +80,7 @@ def test_records_of_several_partitions_fill_one_batch() -> None:
     batch = _next(batcher, 0.6)
 
     assert _offsets(batch) == [(1, 7), (0, 3), (0, 4)]
-    assert [partition.number for partition in batch.partitions] == [1, 0]
+    assert [piece.partition for piece in batch.pieces] == [1, 0]
 
 
 def test_the_partition_that_waited_longest_comes_first() -> None:
@@ -139,7 +149,7 @@ def test_what_is_done_is_committed_to_the_next_offset() -> None:
     _add(batcher, 0, 3, 4)
     _add(batcher, 1, 7)
 
-    assert batcher.settle(_next(batcher, 1.0), {}, 0.0) == {0: 5, 1: 8}
+    assert _settle(batcher, _next(batcher, 1.0), {}, 0.0) == {0: 5, 1: 8}
     assert (batcher.in_flight(), batcher.waiting()) == (0, 0)
 
 
@@ -147,7 +157,7 @@ def test_offsets_may_have_gaps() -> None:
     batcher = _batcher(0)
     _add(batcher, 0, 3, 9, 20)
 
-    assert batcher.settle(_next(batcher, 1.0), {0: 9}, 0.0) == {0: 4}
+    assert _settle(batcher, _next(batcher, 1.0), {0: 9}, 0.0) == {0: 9}
     assert _offsets(batcher.next_batch(0.0)) == [(0, 9), (0, 20)]
 
 
@@ -158,7 +168,7 @@ def test_a_partition_has_one_batch_in_flight() -> None:
 
     assert batcher.next_batch(100.0) is None
     assert batcher.next_due(100.0) is None
-    batcher.settle(batch, {}, 0.0)
+    _settle(batcher, batch, {}, 0.0)
     assert _offsets(batcher.next_batch(100.0)) == [(0, 1)]
 
 
@@ -166,12 +176,12 @@ def test_a_failed_batch_commits_nothing_and_comes_again_when_it_is_time() -> Non
     batcher = _batcher(0)
     _add(batcher, 0, 0, 1)
 
-    assert batcher.settle(_next(batcher, 1.0), None, 5.0) == {}
+    assert _settle(batcher, _next(batcher, 1.0), None, 5.0) == {}
     assert batcher.next_batch(4.999) is None
     assert batcher.next_due(4.0) == 1.0
     batch = _next(batcher, 5.0)
     assert _offsets(batch) == [(0, 0), (0, 1)]
-    assert batch.attempt == 1
+    assert [piece.attempt for piece in batch.pieces] == [1]
 
 
 def test_attempts_are_counted_until_something_is_done() -> None:
@@ -181,8 +191,8 @@ def test_attempts_are_counted_until_something_is_done() -> None:
     attempts = []
     for failed in (None, None, {0: 1}, {0: 1}, {}):
         batch = _next(batcher, 1.0)
-        attempts.append(batch.attempt)
-        batcher.settle(batch, failed, 0.0)
+        attempts.append(batch.pieces[0].attempt)
+        _settle(batcher, batch, failed, 0.0)
 
     # {0: 1} does one record and fails two; done again, it does none.
     assert attempts == [0, 1, 2, 1, 2]
@@ -193,7 +203,7 @@ def test_a_failed_batch_of_several_partitions_is_retried_partition_by_partition(
     batcher = _batcher(0, 1)
     _add(batcher, 0, 0)
     _add(batcher, 1, 0)
-    batcher.settle(_next(batcher, 1.0), None, 2.0)
+    _settle(batcher, _next(batcher, 1.0), None, 2.0)
 
     one, other = _next(batcher, 2.0), _next(batcher, 2.0)
 
@@ -204,7 +214,7 @@ def test_a_failing_partition_blocks_only_itself() -> None:
     batcher = _batcher(0, 1)
     _add(batcher, 0, 0)
     _add(batcher, 1, 0)
-    assert batcher.settle(_next(batcher, 1.0), {0: 0}, 1e9) == {1: 1}
+    assert _settle(batcher, _next(batcher, 1.0), {0: 0}, 1e9) == {1: 1}
 
     _add(batcher, 0, 1, now=1.0)
     _add(batcher, 1, 1, now=1.0)
@@ -213,15 +223,94 @@ def test_a_failing_partition_blocks_only_itself() -> None:
     assert batcher.next_batch(2.0) is None
 
 
-def test_what_failed_is_first_in_line_again() -> None:
+def test_what_failed_comes_again_alone_and_exactly_as_it_was() -> None:
     batcher = _batcher(0)
     _add(batcher, 0, 0, 1, 2)
     batch = _next(batcher, 1.0)
     _add(batcher, 0, 3, now=1.0)
 
-    batcher.settle(batch, {0: 1}, 0.0)
+    _settle(batcher, batch, {0: 1}, 0.0)
+    _add(batcher, 0, 4, now=1.0)
 
-    assert _offsets(batcher.next_batch(1.0)) == [(0, 1), (0, 2), (0, 3)]
+    for _ in range(2):
+        retry = _next(batcher, 1.0)
+        assert _offsets(retry) == [(0, 1), (0, 2)]
+        _settle(batcher, retry, None, 0.0)
+    _settle(batcher, _next(batcher, 1.0), {}, 0.0)
+    assert _offsets(batcher.next_batch(2.0)) == [(0, 3), (0, 4)]
+
+
+def test_pieces_of_a_split_batch_come_one_after_the_other() -> None:
+    batcher = _batcher(0)
+    _add(batcher, 0, 0, 1, 2, 3)
+    batch = _next(batcher, 1.0)
+    halves = plan(batch.pieces[0], Outcome(None), Policy(bisect=True)).left
+
+    batcher.settle(batch, {0: halves}, lambda _: 0.0)
+
+    first = _next(batcher, 1.0)
+    assert _offsets(first) == [(0, 0), (0, 1)]
+    assert batcher.next_batch(1.0) is None
+    assert _settle(batcher, first, {}, 0.0) == {0: 2}
+    assert _offsets(batcher.next_batch(1.0)) == [(0, 2), (0, 3)]
+
+
+def test_the_wait_grows_with_failures_in_a_row_and_starts_anew_after_a_success() -> None:
+    batcher = _batcher(0, size=1)
+    _add(batcher, 0, 0, 1)
+    seen: list[int] = []
+
+    def retry_at(failures: int) -> float:
+        seen.append(failures)
+        return 0.0
+
+    for outcome in ("fails", "fails", "works", "fails"):
+        batch = _next(batcher, 1.0)
+        left = {0: batch.pieces} if outcome == "fails" else {}
+        batcher.settle(batch, left, retry_at)
+
+    assert seen == [1, 2, 1]
+
+
+# --- filtered out ----------------------------------------------------------------------------
+
+
+def _even(batcher_size: int = SIZE) -> Batcher:
+    batcher = Batcher(
+        batch_size=batcher_size, window_s=WINDOW_S, passes=lambda record: record.offset % 2 == 0
+    )
+    batcher.assign([0])
+    return batcher
+
+
+def test_what_is_filtered_out_is_in_no_batch_and_is_settled_with_what_comes_before() -> None:
+    batcher = _even()
+
+    assert batcher.add([a_record(0, offset) for offset in range(6)], 0.0) == 3
+
+    assert batcher.commits() == {}
+    batch = _next(batcher, 1.0)
+    assert _offsets(batch) == [(0, 0), (0, 2), (0, 4)]
+    assert _settle(batcher, batch, {0: 2}, 0.0) == {0: 2}
+    assert _settle(batcher, _next(batcher, 1.0), {}, 0.0) == {0: 6}
+
+
+def test_a_partition_of_which_nothing_passes_is_committed_all_the_same() -> None:
+    batcher = _even()
+    _add(batcher, 0, 1, 3, 5)
+
+    assert batcher.next_batch(10.0) is None
+    assert batcher.commits() == {0: 6}
+    assert batcher.commits() == {}
+
+
+def test_what_was_only_read_is_not_committed() -> None:
+    batcher = _batcher(0)
+    _add(batcher, 0, 7, 8)
+
+    assert batcher.commits() == {}
+    _next(batcher, 1.0)
+    assert batcher.commits() == {}
 
 
 # --- rebalancing -----------------------------------------------------------------------------
@@ -246,7 +335,7 @@ def test_a_batch_of_a_partition_that_was_taken_away_commits_nothing() -> None:
 
     batcher.revoke([0])
 
-    assert batcher.settle(batch, {}, 0.0) == {1: 1}
+    assert _settle(batcher, batch, {}, 0.0) == {1: 1}
 
 
 def test_a_partition_that_comes_back_waits_for_its_old_batch() -> None:
@@ -258,17 +347,17 @@ def test_a_partition_that_comes_back_waits_for_its_old_batch() -> None:
     _add(batcher, 0, 0, now=1.0)
 
     assert batcher.next_batch(10.0) is None
-    assert batcher.settle(old, {}, 0.0) == {}
+    assert _settle(batcher, old, {}, 0.0) == {}
     assert _offsets(batcher.next_batch(10.0)) == [(0, 0)]
 
 
 def test_a_partition_that_is_assigned_again_starts_anew() -> None:
     batcher = _batcher(0)
     _add(batcher, 0, 0)
-    batcher.settle(_next(batcher, 1.0), None, 1e9)
+    _settle(batcher, _next(batcher, 1.0), None, 1e9)
 
     batcher.assign([0])
     _add(batcher, 0, 0, now=2.0)
 
     batch = _next(batcher, 2.5)
-    assert (_offsets(batch), batch.attempt) == ([(0, 0)], 0)
+    assert (_offsets(batch), batch.pieces[0].attempt) == ([(0, 0)], 0)

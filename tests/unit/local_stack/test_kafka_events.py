@@ -63,9 +63,25 @@ def test_the_estimated_size_is_never_below_the_real_one(
     assert len(build_event([record], ["b:1"])) - frame <= record.size
 
 
+def test_the_event_of_msk_names_the_cluster() -> None:
+    arn = "arn:aws:kafka:us-east-1:1:cluster/c/1"
+
+    event = json.loads(build_event([a_record()], ["b-1:9", "b-2:9"], arn))
+
+    assert (event["eventSource"], event["eventSourceArn"]) == ("aws:kafka", arn)
+    assert event["bootstrapServers"] == "b-1:9,b-2:9"
+    assert list(event["records"]) == ["orders-0"]
+
+
 # --- what the function said ------------------------------------------------------------------
 
 BATCH = [a_record(0, 15), a_record(0, 16), a_record(0, 17), a_record(2, 4), a_record(2, 5)]
+
+
+def test_the_guides_first_spelling_of_an_identifier_is_taken_too() -> None:
+    item = {"itemIdentifier": {"topic-partition": "orders-0", "offset": 16}}
+
+    assert failed_offsets(json.dumps({"batchItemFailures": [item]}).encode(), BATCH) == {0: 16}
 
 
 def _failures(*identifiers: tuple[str, int]) -> bytes:
@@ -119,6 +135,11 @@ def test_the_lowest_failed_offset_of_each_partition_counts(
         b'{"batchItemFailures": [{"itemIdentifier": null}]}',
         b'{"batchItemFailures": [{"itemIdentifier": {"partition": "orders-0"}}]}',
         b'{"batchItemFailures": [{"itemIdentifier": {"partition": "orders-0", "offset": "x"}}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": {"partition": "orders-0", "offset": 15.7}}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": {"partition": "orders-0", "offset": true}}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": {"partition": 0, "offset": 15}}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": "orders-0-15"}]}',
+        b'{"batchItemFailures": ["orders-0-15"]}',
         _failures(("orders-1", 15)),
         _failures(("orders-0", 14)),
         _failures(("other-0", 15)),

@@ -1,4 +1,4 @@
-"""Log lines, where they go, and what becomes of a pipe that a function writes to."""
+"""Where log lines go, and what becomes of a pipe that a function writes to."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from local_stack.telemetry.logs import (
     TAIL_BYTES_MAX,
     EnvironmentLog,
     LogFile,
-    end_lines,
-    start_line,
 )
 from tests.support.virtual_time import virtual_time
 
@@ -29,48 +27,6 @@ if TYPE_CHECKING:
 def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualTimeLoop]:
     with virtual_time(monkeypatch) as loop:
         yield loop
-
-
-# --- the platform's lines --------------------------------------------------------------------
-
-
-def test_the_first_line_is_lambdas() -> None:
-    assert start_line("the-id") == b"START RequestId: the-id Version: $LATEST\n"
-
-
-@pytest.mark.parametrize(
-    ("duration_ms", "shown", "billed"),
-    [
-        (0.0, "0.00", 0),
-        (0.001, "0.00", 1),
-        (3.0, "3.00", 3),
-        (3.01, "3.01", 4),
-        (999.999, "1000.00", 1000),
-    ],
-)
-def test_billed_duration_is_rounded_up(duration_ms: float, shown: str, billed: int) -> None:
-    lines = end_lines(
-        "the-id", duration_ms=duration_ms, memory_mb=128, memory_used_mb=36, init_ms=None
-    )
-
-    assert lines.decode() == (
-        "END RequestId: the-id\n"
-        f"REPORT RequestId: the-id\tDuration: {shown} ms\tBilled Duration: {billed} ms\t"
-        "Memory Size: 128 MB\tMax Memory Used: 36 MB\t\n"
-    )
-
-
-def test_init_duration_and_status_are_there_when_they_are_given() -> None:
-    lines = end_lines(
-        "the-id",
-        duration_ms=1,
-        memory_mb=128,
-        memory_used_mb=36,
-        init_ms=110.1,
-        status="Status: timeout",
-    )
-
-    assert lines.endswith(b"Max Memory Used: 36 MB\tInit Duration: 110.10 ms\tStatus: timeout\t\n")
 
 
 # --- the file --------------------------------------------------------------------------------
@@ -353,3 +309,43 @@ def test_the_end_of_the_pipe_is_not_read_again_and_again(pipe: Pipe) -> None:
     # Still watched, a pipe at its end would be readable in every turn of the loop.
     with pytest.raises(KeyError):
         pipe.loop._selector.get_key(pipe.log._read_fd)  # type: ignore[attr-defined]
+
+
+# --- records in frames -----------------------------------------------------------------------
+
+
+def _frame(record: bytes) -> bytes:
+    return b"\xa5\x5a\x00\x17" + len(record).to_bytes(4, "big") + bytes(8) + record
+
+
+def test_records_in_frames_stand_among_what_is_printed(pipe: Pipe) -> None:
+    pipe.prints(b"before\n" + _frame(b"[ERROR] X: y\nTraceback") + _frame(b"[INFO]\n") + b"after\n")
+
+    assert pipe.text() == b"before\n[ERROR] X: y\nTraceback\n[INFO]\nafter\n"
+
+
+def test_a_record_larger_than_the_pipe_arrives_whole(pipe: Pipe) -> None:
+    record = b"x" * (LINE_BYTES_MAX // 2) + b"\n" + b"y" * (LINE_BYTES_MAX // 2)
+    pipe.prints(_frame(record) + b"after\n")
+
+    assert pipe.text() == record + b"\nafter\n"
+
+
+def test_a_process_that_dies_within_a_record_spoils_nothing_of_the_next(pipe: Pipe) -> None:
+    pipe.prints(_frame(b"never complete")[:-4])
+    pipe.ends()
+    pipe.end_log()
+
+    pipe._in_loop(pipe.log.reopen)
+    os.write(pipe.log.write_fd, b"the next process\n")
+    pipe.log.close_write_end()
+    pipe.loop.settle()
+
+    assert pipe.text() == b"never comp\nthe next process\n"
+
+
+def test_the_write_end_is_closed_once(pipe: Pipe) -> None:
+    pipe.log.close_write_end()
+    pipe.log.close_write_end()
+
+    assert pipe.log.write_fd == -1

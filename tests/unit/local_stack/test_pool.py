@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local_stack.environments.pool import (
-    ACCOUNT_LIMIT,
-    RESERVED_LIMIT,
-    AccountLimit,
-)
+from local_stack.environments.account import ACCOUNT_LIMIT, RESERVED_LIMIT, Account
+from local_stack.environments.state import State
 from local_stack.errors import Throttled
 from local_stack.settings import Limits
 from tests.support.pool_world import WAIT_S, World
@@ -132,7 +129,9 @@ def test_without_a_wait_every_caller_gets_one_soon(loop: VirtualTimeLoop) -> Non
     assert len(world.starter.runtimes) == 5
 
 
-def test_a_pool_that_lost_one_of_its_environments_grows_again(loop: VirtualTimeLoop) -> None:
+def test_an_environment_that_lost_its_process_serves_who_waits(
+    loop: VirtualTimeLoop,
+) -> None:
     world = World(loop, reserved_concurrency=2)
     world.warm(2)
     for _ in range(3):
@@ -142,8 +141,18 @@ def test_a_pool_that_lost_one_of_its_environments_grows_again(loop: VirtualTimeL
     world.starter.runtimes[0].exit(-9)
     world.loop.advance(1)
 
-    assert len(world.starter.runtimes) == 3
-    assert world.started().invocation is world.calls[2]
+    assert len(world.starter.runtimes) == 2
+    assert world.started(0).invocation is world.calls[2]
+
+
+def test_an_environment_without_a_process_is_used_last(world: World) -> None:
+    world.warm(2)
+    world.call()
+    world.starter.runtimes[1].exit(-9)
+
+    world.call()
+
+    assert world.states == [State.BUSY, State.COLD]
 
 
 # --- limits ----------------------------------------------------------------------------------
@@ -203,53 +212,53 @@ def test_a_reserved_concurrency_of_zero_switches_the_function_off(loop: VirtualT
 def test_as_many_may_wait_as_the_limits_say_and_not_one_more(loop: VirtualTimeLoop) -> None:
     world = World(loop, reserved_concurrency=1)
     world.warm(1)
-    for _ in range(1 + 1 + 3):  # one runs, one for the limit, http_waiters
+    for _ in range(1 + 3):  # one runs, http_waiters wait
         world.call()
 
     assert _throttled(world, may_wait=True) == RESERVED_LIMIT
-    assert world.pool.waiting == 4
+    assert world.pool.waiting == 3
 
 
-def test_a_function_without_a_limit_has_bounded_waiters_too(world: World) -> None:
-    for _ in range(3):
+def test_callers_that_wait_for_a_start_are_bounded_by_concurrency_only(
+    loop: VirtualTimeLoop,
+) -> None:
+    world = World(loop, account=Account(10, 256))
+    for _ in range(10):
         world.call(may_wait=False)
 
-    assert _throttled(world, may_wait=False)
+    assert _throttled(world, may_wait=False) == ACCOUNT_LIMIT
+    assert world.pool.waiting == 10
 
 
-def test_at_the_account_limit_who_may_not_wait_is_throttled(loop: VirtualTimeLoop) -> None:
-    account = AccountLimit(1)
-    one, other = World(loop, account=account), World(loop, account=account)
-    one.call()
+def test_a_function_without_a_limit_has_bounded_waiters_too(loop: VirtualTimeLoop) -> None:
+    world = World(loop, account=Account(1, 256))
+    for _ in range(1 + 3):
+        world.call()
 
-    assert _throttled(other, may_wait=False) == ACCOUNT_LIMIT
-    assert other.starter.runtimes == []
-
-
-def test_the_account_limit_holds_for_callers_that_wait(loop: VirtualTimeLoop) -> None:
-    account = AccountLimit(1)
-    one, other = World(loop, account=account), World(loop, account=account)
-    one.call()
-    call = other.call()
-    loop.advance(1)
-    assert other.starter.runtimes == []
-    assert account.used == 1
-
-    one.starter.runtimes[0].exit(1)
-    loop.advance(0.010)
-
-    assert account.used == 1
-    other.started().finish()
-    assert call.done.done()
+    assert _throttled(world, may_wait=True) == ACCOUNT_LIMIT
 
 
-def test_the_account_counts_what_comes_and_goes(loop: VirtualTimeLoop) -> None:
-    world = World(loop)
-    world.warm(2)
-    assert world.account.used == 2
+def test_who_waited_too_long_is_throttled(loop: VirtualTimeLoop) -> None:
+    world = World(loop, reserved_concurrency=1)
+    running, waiting = world.call(), world.call()
+    world.started()
 
-    for runtime in world.starter.runtimes:
-        runtime.exit(-9)
+    world.pool.give_up(waiting)
+    world.pool.give_up(running)  # it has been taken: nothing happens
 
-    assert world.account.used == 0
-    assert world.counted("lambda_environments") == 0
+    exception = waiting.done.exception()
+    assert isinstance(exception, Throttled)
+    assert exception.reason == RESERVED_LIMIT
+    assert not running.done.done()
+    assert world.counted("lambda_throttles_total") == 1
+
+
+def test_who_waits_for_a_slow_start_is_not_throttled(world: World) -> None:
+    call = world.call()
+    world.loop.advance(8)
+
+    world.pool.give_up(call)
+    assert not call.done.done()
+    world.started().finish()
+
+    assert call.done.result().payload == b"null"

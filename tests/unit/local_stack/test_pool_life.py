@@ -8,9 +8,7 @@ import pytest
 from typing_extensions import override
 
 from local_stack.environments.environment import STOP_GRACE_S
-from local_stack.environments.pool import (
-    PROVISION_RETRY_S_MAX,
-)
+from local_stack.environments.provisioned import RETRY_S_MAX
 from local_stack.environments.state import State
 from local_stack.errors import RuntimeFailed
 from local_stack.settings import Limits
@@ -38,18 +36,38 @@ def world(loop: VirtualTimeLoop) -> World:
 # --- what goes wrong -------------------------------------------------------------------------
 
 
-def test_an_init_error_answers_the_caller_that_waited_longest(world: World) -> None:
-    first, second = world.call(), world.call()
-    runtime = world.starter.runtimes[0]
-    runtime.environment.init_failed(b'{"errorType": "Runtime.ImportModuleError"}')
+INIT_ERROR = b'{"errorType": "Runtime.ImportModuleError"}'
+
+
+def fail_init(world: World, index: int = -1) -> None:
+    """The handler cannot be imported."""
+    runtime = world.starter.runtimes[index]
+    runtime.environment.init_failed(INIT_ERROR, "Runtime.ImportModuleError")
     runtime.exit(1)
     world.loop.settle()
 
+
+def test_an_init_that_fails_is_tried_again_inside_the_first_invocation(world: World) -> None:
+    call = world.call()
+    fail_init(world)
+    assert world.states == [State.RESTARTING]
+    assert not call.done.done()
+
+    world.started().finish(b"1")
+
+    assert call.done.result().payload == b"1"
+    assert len(world.starter.runtimes) == 1
+
+
+def test_an_init_that_fails_again_answers_the_caller_that_waited_longest(world: World) -> None:
+    first, second = world.call(), world.call()
+    fail_init(world)
+    fail_init(world)
+
     assert error_of(first.done.result()) == {"errorType": "Runtime.ImportModuleError"}
     assert not second.done.done()
-    assert len(world.starter.runtimes) == 2  # another one, for who still waits
+    assert world.states == [State.RESTARTING]  # for who still waits
     assert world.counted("lambda_errors_total") == 1
-    assert world.counted("lambda_invocations_total") == 1
 
 
 def test_an_init_error_with_nobody_waiting_is_nobodys(world: World) -> None:
@@ -59,8 +77,20 @@ def test_an_init_error_with_nobody_waiting_is_nobodys(world: World) -> None:
     world.starter.runtimes[0].exit(1)
     world.loop.advance(10)
 
+    assert world.states == [State.COLD]
+
+
+def test_a_function_whose_init_fails_does_not_grow(world: World) -> None:
+    for _ in range(3):
+        world.call()
+    fail_init(world)
+
+    world.loop.advance(1)
+
     assert len(world.starter.runtimes) == 1
-    assert world.account.used == 0
+    world.started().finish()  # now it works: who waits may have one of his own
+    world.loop.advance(1)
+    assert len(world.starter.runtimes) == 2
 
 
 def test_a_start_that_fails_answers_the_caller_that_waited_longest(
@@ -72,7 +102,7 @@ def test_a_start_that_fails_answers_the_caller_that_waited_longest(
 
     with pytest.raises(RuntimeFailed, match="cannot start an environment of Hello: the zygote"):
         call.done.result()
-    assert world.account.used == 0
+    assert world.account.environments == 0
     assert "cannot start an environment of Hello" in caplog.text
     world.starter.fails = False
     call = world.call()
@@ -131,10 +161,10 @@ def test_an_environment_that_dies_before_its_start_is_reported_is_not_used(
     outcome = call.done.result()
     assert error_of(outcome)["errorMessage"].endswith("signal: killed")
     call = world.call()
-    starter.runtimes[1].next()
+    starter.runtimes[0].next()
 
-    assert starter.runtimes[1].delivered == [call]
-    assert world.account.used == 1
+    assert starter.runtimes[0].delivered[1:] == [call]
+    assert world.account.environments == 1
 
 
 # --- provisioned concurrency and reaping -----------------------------------------------------
@@ -186,7 +216,7 @@ def test_provisioning_that_fails_is_tried_again_less_and_less_often(loop: Virtua
         starts.append(loop.time() - began)
 
     assert starts == [1, 2, 4, 8, 16, 30, 30, 30]
-    assert starts[-1] == PROVISION_RETRY_S_MAX
+    assert starts[-1] == RETRY_S_MAX
 
 
 IDLE = Limits(environment_idle_seconds=60)
@@ -223,6 +253,8 @@ def test_provisioned_environments_are_kept_however_long_they_idle(
     loop: VirtualTimeLoop, provisioned: int
 ) -> None:
     world = World(loop, limits=IDLE, provisioned_concurrency=provisioned)
+    world.pool.provision()
+    loop.settle()
     world.warm(3)
     loop.advance(61)
 

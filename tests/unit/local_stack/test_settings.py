@@ -213,3 +213,49 @@ def test_the_project_is_the_nearest_folder_with_our_table(project: Path) -> None
 
 def test_a_folder_without_any_is_a_project_itself(tmp_path: Path) -> None:
     assert find_project_dir(tmp_path) == tmp_path
+
+
+def test_a_template_inside_another_project_is_a_project_of_its_own(project: Path) -> None:
+    inner = project / "examples" / "hello"
+    (inner / "src").mkdir(parents=True)
+    (inner / "template.yaml").touch()
+
+    assert find_project_dir(inner) == inner
+    assert find_project_dir(inner / "src") == inner
+
+
+def test_a_template_that_the_settings_name_belongs_to_them(project: Path) -> None:
+    (project / "infra").mkdir()
+    (project / "infra" / "template.yaml").touch()
+    (project / "pyproject.toml").write_text(
+        '[tool.local-stack]\ntemplate = "infra/template.yaml"\n'
+    )
+
+    assert find_project_dir(project / "infra") == project
+
+
+def test_what_sam_build_wrote_belongs_to_the_project_that_was_built(project: Path) -> None:
+    build = project / ".aws-sam" / "build"
+    build.mkdir(parents=True)
+    (build / "template.yaml").touch()
+
+    assert find_project_dir(build) == project
+
+
+def test_parameters_and_variables_that_are_given_win_one_by_one(project: Path) -> None:
+    (project / "pyproject.toml").write_text(
+        '[tool.local-stack.parameters]\nA = "1"\nB = "1"\n'
+        '[tool.local-stack.env_vars]\nPay = {X = "1", Y = "1"}\nShip = {X = "1"}\n'
+    )
+
+    settings = load_settings(
+        project,
+        {"parameters": {"B": "2"}, "env_vars": {"Pay": {"Y": "2"}, "Parameters": {"Z": "2"}}},
+    )
+
+    assert settings.parameters == {"A": "1", "B": "2"}
+    assert settings.env_vars == {
+        "Pay": {"X": "1", "Y": "2"},
+        "Ship": {"X": "1"},
+        "Parameters": {"Z": "2"},
+    }

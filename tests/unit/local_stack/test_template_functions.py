@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from local_stack.model import Function
 from local_stack.template.functions import RESERVED_VARIABLES, VARIABLES_BYTES_MAX
@@ -107,7 +108,8 @@ def test_scalars_of_the_function_win_maps_merge_and_lists_add(project: Project) 
 
     assert (function.timeout_s, function.memory_mb) == (5.0, 512)
     assert function.variables == {"STAGE": "test", "LEVEL": "DEBUG", "MORE": "x"}
-    assert function.layer_paths == (project.folder / "first", project.folder / "second")
+    # Lambda merges them into /opt one over the other: what the last one has is found first.
+    assert function.layer_paths == (project.folder / "second", project.folder / "first")
 
 
 # --- layers ----------------------------------------------------------------------------------
@@ -145,8 +147,9 @@ def test_an_unbuilt_layer_of_modules_is_the_folder_itself(project: Project) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("nowhere/", "Resources.Library.ContentUri: no folder nowhere/"),
-        ("{Bucket: b, Key: k}", "Resources.Library.ContentUri: a layer has a local"),
+        ("nowhere/", "Resources.Library.Properties.ContentUri: no folder nowhere/"),
+        ("[a]", "Resources.Library.Properties.ContentUri: is a local folder or zip file"),
+        ("{Bucket: b, Key: k}", "Resources.Library.Properties.ContentUri: names code that is not"),
     ],
 )
 def test_a_layer_is_a_local_folder(project: Project, content: str, message: str) -> None:
@@ -155,7 +158,7 @@ def test_a_layer_is_a_local_folder(project: Project, content: str, message: str)
         f"    Properties: {{ContentUri: {content}}}\n"
     )
 
-    assert refusal.startswith(f"template.yaml:3: {message}")
+    assert refusal.startswith(f"template.yaml:4: {message}")
 
 
 # --- what is refused -------------------------------------------------------------------------
@@ -176,8 +179,13 @@ def test_a_layer_is_a_local_folder(project: Project, content: str, message: str)
         ("ReservedConcurrentExecutions: -1", "ReservedConcurrentExecutions: -1 is not"),
         ("ReservedConcurrentExecutions: 10001", "ReservedConcurrentExecutions: 10001 is not"),
         (
-            "ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 10001}",
+            "{AutoPublishAlias: live, ProvisionedConcurrencyConfig:"
+            " {ProvisionedConcurrentExecutions: 10001}}",
             "ProvisionedConcurrentExecutions: 10001 is not",
+        ),
+        (
+            "ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 1}",
+            "ProvisionedConcurrencyConfig: AutoPublishAlias is needed with it",
         ),
         ("ProvisionedConcurrencyConfig: 3", "ProvisionedConcurrencyConfig: is a mapping"),
         ("Environment: [a]", "Environment: is a mapping"),
@@ -190,8 +198,13 @@ def test_a_layer_is_a_local_folder(project: Project, content: str, message: str)
         ("Layers: [!Ref Hello]", "is not a layer of this template (use !Ref)"),
         ("Layers: text", "Layers: is a list"),
         ("Events: text", "Events: is a mapping"),
-        ("EphemeralStorage: {Size: 1024}", "EphemeralStorage: this runtime cannot honour it"),
-        ("ImageUri: x", "ImageUri: this runtime cannot honour it"),
+        ("EphemeralStorage: {Size: 511}", "EphemeralStorage.Size: 511 is not a whole number from"),
+        ("EphemeralStorage: {Size: 10241}", "Size: 10241 is not a whole number from 512 to 10240"),
+        ("ImageUri: x", "ImageUri: images do not run here"),
+        ("PackageType: Image", "PackageType: images do not run here"),
+        ("Architectures: [arm64, x86_64]", "Architectures: is a list of one"),
+        ("Architectures: [sparc]", "Architectures: 'sparc' is none of x86_64, arm64"),
+        ("FileSystemConfigs: []", "FileSystemConfigs: this runtime cannot honour it"),
         ("DeadLetterQueue: {Type: SQS}", "DeadLetterQueue: this runtime cannot honour it"),
         ("Timeuot: 5", "Timeuot: this runtime cannot honour it"),
     ],
@@ -199,10 +212,16 @@ def test_a_layer_is_a_local_folder(project: Project, content: str, message: str)
 def test_a_function_that_cannot_be_honoured_is_refused(
     project: Project, properties: str, message: str
 ) -> None:
+    if properties.startswith("{"):  # several: one a line
+        properties = "\n".join(
+            f"{key}: {value}" for key, value in yaml.safe_load(properties).items()
+        )
+    line = 8 + properties.count("\n")
+
     refusal = project.function_refusal(properties)
 
     assert message in refusal
-    assert refusal.startswith("template.yaml:3: Resources.Hello.Properties.")
+    assert refusal.startswith(f"template.yaml:{line}: Resources.Hello.Properties.")
 
 
 @pytest.mark.parametrize(
@@ -214,8 +233,9 @@ def test_a_function_that_cannot_be_honoured_is_refused(
         ("Handler", "handler", "names a module and a function, such as app.handler"),
         ("Handler", "[a]", "names a module and a function"),
         ("CodeUri", "nowhere/", "no folder nowhere/"),
-        ("CodeUri", "s3://bucket/key", "no folder s3://bucket/key"),
-        ("CodeUri", "{Bucket: b}", "is a local folder"),
+        ("CodeUri", "s3://bucket/key", "names code that is not on this machine"),
+        ("CodeUri", "{Bucket: b, Key: k}", "names code that is not on this machine"),
+        ("CodeUri", "[a]", "is a local folder or zip file"),
     ],
 )
 def test_what_a_function_needs_is_checked(
@@ -228,7 +248,8 @@ def test_what_a_function_needs_is_checked(
         f"Resources:\n  Hello:\n    Type: AWS::Serverless::Function\n    Properties:\n{lines}"
     )
 
-    assert f"template.yaml:3: Resources.Hello.Properties.{name}: {message}" in refusal
+    line = 5 + list(needed).index(name)
+    assert f"template.yaml:{line}: Resources.Hello.Properties.{name}: {message}" in refusal
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])

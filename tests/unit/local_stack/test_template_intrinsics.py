@@ -74,10 +74,119 @@ def project(tmp_path: Path) -> Project:
         ("!If [Both, both, one]", "both"),
         ("!If [Either, either, none]", "either"),
         ("{'Fn::If': [IsBlue, !Ref Colour, !Ref Secret]}", "blue"),
+        ("{'Fn::GetAtt': Hello.Arn}", "arn:aws:lambda:us-east-1:000000000000:function:Hello"),
+        ('!Sub "${Hello.Version}"', "arn:aws:lambda:us-east-1:000000000000:function:Hello:1"),
+        ("!Join [' ', !GetAZs us-east-1]", "us-east-1a us-east-1b us-east-1c"),
+        ("!Join [' ', !GetAZs '']", "us-east-1a us-east-1b us-east-1c"),
+        ("!Join [' ', !Cidr [10.0.0.0/16, 2, 8]]", "10.0.0.0/24 10.0.1.0/24"),
+        ("!Select [1, !Cidr [10.0.0.0/23, 2]]", "10.0.1.0/24"),
+        ("!Join [',', !Ref 'AWS::NotificationARNs']", ""),
     ],
 )
 def test_an_intrinsic_is_resolved(project: Project, value: str, expected: str) -> None:
     assert project.variable(value, before=PARAMETERS) == expected
+
+
+REFERABLE = """\
+  Api: {Type: AWS::Serverless::HttpApi}
+  Rest: {Type: AWS::Serverless::Api, Properties: {StageName: dev}}
+  Other:
+    Type: AWS::Serverless::Function
+    Properties: {Runtime: python3.11, Handler: a.b, CodeUri: code/, FunctionName: Other-Name,
+      AutoPublishAlias: live, FunctionUrlConfig: {AuthType: NONE}}
+  Layer: {Type: AWS::Serverless::LayerVersion, Properties: {LayerName: lib, ContentUri: code/}}
+  Table: {Type: AWS::DynamoDB::Table, Properties: {TableName: !Sub "t-${AWS::Region}"}}
+  Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: b}}
+  Queue: {Type: AWS::SQS::Queue, Properties: {QueueName: q}}
+  Topic: {Type: AWS::SNS::Topic, Properties: {TopicName: t}}
+  Nameless: {Type: AWS::DynamoDB::Table}
+  Secret: {Type: AWS::SecretsManager::Secret, Properties: {Name: s}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("!Ref Api", "api"),  # ids of APIs are parts of host names
+        ("!Ref ServerlessRestApi", "serverlessrestapi"),
+        ("!GetAtt Api.ApiEndpoint", "https://api.execute-api.us-east-1.amazonaws.com"),
+        ("!GetAtt Api.ApiId", "api"),
+        ("!Ref Api.Stage", "$default"),
+        ("!Sub '${Rest}/${Rest.Stage}'", "rest/dev"),
+        ("!Ref ServerlessRestApi.Stage", "Prod"),
+        ("!Ref Other.Alias", "arn:aws:lambda:us-east-1:000000000000:function:Other-Name:live"),
+        ("!GetAtt OtherUrl.FunctionUrl", "https://other-name.lambda-url.us-east-1.on.aws/"),
+        ("!Ref Layer", "arn:aws:lambda:us-east-1:000000000000:layer:lib:1"),
+        ("!Ref Table", "t-us-east-1"),
+        ("!GetAtt Table.Arn", "arn:aws:dynamodb:us-east-1:000000000000:table/t-us-east-1"),
+        ("!Ref Bucket", "b"),
+        ("!GetAtt Bucket.Arn", "arn:aws:s3:::b"),
+        ("!Ref Queue", "https://sqs.us-east-1.amazonaws.com/000000000000/q"),
+        ("!GetAtt Queue.Arn", "arn:aws:sqs:us-east-1:000000000000:q"),
+        ("!Ref Topic", "arn:aws:sns:us-east-1:000000000000:t"),
+    ],
+)
+def test_a_resource_is_what_can_be_known_of_it(project: Project, value: str, expected: str) -> None:
+    properties = f"Environment: {{Variables: {{VALUE: {value}}}}}"
+
+    assert project.function_of(properties, after=REFERABLE).variables["VALUE"] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("!Ref Nameless", "Ref Nameless: only AWS knows the name of this AWS::DynamoDB::Table"),
+        ("!Sub 'x-${Nameless}'", "Ref Nameless: only AWS knows the name of this AWS::Dyna"),
+        ("!GetAtt Nameless.Arn", "Fn::GetAtt Nameless.Arn cannot be known locally"),
+        ("!GetAtt Table.StreamArn", "Fn::GetAtt Table.StreamArn cannot be known locally"),
+        ("!Ref Secret", "Ref Secret: only AWS knows the name of this AWS::SecretsManager::Secret"),
+        ("!Ref Hello.Alias", "Ref Hello.Alias: only AWS knows"),
+        ("!GetAtt HelloRole.Arn", "Fn::GetAtt: no resource 'HelloRole'"),
+    ],
+)
+def test_a_resource_of_which_nothing_can_be_known_is_an_error(
+    project: Project, value: str, message: str
+) -> None:
+    refusal = project.function_refusal(
+        f"Environment: {{Variables: {{VALUE: {value}}}}}", after=REFERABLE
+    )
+
+    assert message in refusal
+    assert refusal.startswith(
+        "template.yaml:8: Resources.Hello.Properties.Environment.Variables.VALUE"
+    )
+
+
+def test_a_name_may_not_be_made_of_itself(project: Project) -> None:
+    refusal = project.function_refusal("FunctionName: !Sub '${Hello}-x'")
+
+    assert "Hello refers to itself" in refusal
+
+
+EXTENDED = """\
+Transform: [AWS::LanguageExtensions, AWS::Serverless-2016-10-31]
+Mappings: {Sizes: {small: {width: 1}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("!Length [a, b, c]", "3"),
+        ("!ToJsonString {a: [1, !Ref 'AWS::Region']}", '{"a":[1,"us-east-1"]}'),
+        ("!FindInMap [Sizes, big, width, {DefaultValue: !Ref 'AWS::Region'}]", "us-east-1"),
+        ("!FindInMap [Sizes, small, width, {DefaultValue: 7}]", "1"),
+    ],
+)
+def test_the_language_extensions_are_understood_where_they_are_asked_for(
+    project: Project, value: str, expected: str
+) -> None:
+    assert project.variable(value, before=EXTENDED) == expected
+    before = "Mappings: {Sizes: {small: {width: 1}}}\n"
+    refusal = project.function_refusal(
+        f"Environment: {{Variables: {{VALUE: {value}}}}}", before=before
+    )
+    assert "cannot be known locally" in refusal or "takes a map and two keys" in refusal
 
 
 def test_an_override_wins_over_the_default(project: Project) -> None:
@@ -156,8 +265,12 @@ def test_a_reference_to_a_function_is_its_name(project: Project) -> None:
         ("!If [Nothing, a, b]", "Conditions.Nothing: no such condition"),
         ("!If [[a], a, b]", "a condition is a name"),
         ("!ImportValue other-stack", "Fn::ImportValue cannot be known locally"),
-        ("!GetAZs us-east-1", "Fn::GetAZs cannot be known locally"),
-        ("!Cidr [a, 1, 2]", "Fn::Cidr cannot be known locally"),
+        ("!Transform {Name: 'AWS::Include'}", "Fn::Transform cannot be known locally"),
+        ("!Cidr [a, 1, 2]", "Fn::Cidr: 'a' does not appear to be an IPv4 or IPv6 network"),
+        ("!Cidr [10.0.0.0/24, 3, 7]", "10.0.0.0/24 has no 3 blocks of 7 bits"),
+        ("!Cidr [10.0.0.0/16, 257, 8]", "Fn::Cidr gives 1 to 256 blocks"),
+        ("!Cidr [10.0.0.0/16]", "Fn::Cidr takes a block, a count, and bits"),
+        ("!GetAZs us-east-1", "is a text"),
         ("[a, b]", "is a text"),
         ("{a: b}", "is a text"),
         ("!If [IsBlue, !Ref Secret, x]", "parameter Secret has no value"),
@@ -197,6 +310,11 @@ def test_an_error_names_file_line_path_and_remedy(project: Project) -> None:
         ("{Type: Number}", "many", "'many' is not a number"),
         ("{Type: Number, MinValue: 1}", "0", "0 is below MinValue 1"),
         ("{Type: Number, MaxValue: 5}", "6", "6 is above MaxValue 5"),
+        ("{Type: List<Number>}", "1, x", "'x' is not a number"),
+        ("{Type: CommaDelimitedList, AllowedValues: [a, b]}", "a,c", "'c' is not one of"),
+        ("{Type: String, MinLength: 2}", "a", "a length of 1 is below MinLength 2"),
+        ("{Type: String, MaxLength: 2}", "abc", "a length of 3 is above MaxLength 2"),
+        ("{Type: String, NoEcho: true, AllowedValues: [a]}", "hush", "the value is not one of"),
     ],
 )
 def test_a_parameter_keeps_its_own_rules(
@@ -231,7 +349,7 @@ def test_a_value_that_is_kept_elsewhere_is_not_taken_for_the_value(project: Proj
 
     assert project.variable("!Ref Key", before=before, Key="given") == "given"
     refusal = project.function_refusal("Environment: {Variables: {VALUE: !Ref Key}}", before=before)
-    assert "parameter Key has no value" in refusal
+    assert "parameter Key has no value here: AWS keeps it in Systems Manager" in refusal
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local_stack.errors import TemplateError
+from local_stack.model import Destination
 from local_stack.template.loader import load_template, read_yaml
 from tests.support.templates import Project
 
@@ -82,6 +83,14 @@ def test_anchors_and_merged_keys_are_understood(project: Project) -> None:
         ("Resources:\n  ? [a]\n  : b\n", "template.yaml:2: a key is a text"),
         ("Resources:\n  A: text\n", "template.yaml:2: Resources.A: not a mapping"),
         ("Resources:\n  A:\n", "template.yaml:2: Resources.A: not a mapping"),
+        (
+            "Resources:\n  Fn::ForEach::Loop: [A, [b], {}]\n",
+            "template.yaml:2: Resources.Fn::ForEach::Loop: Fn::ForEach::Loop is not expanded here",
+        ),
+        (
+            "Transform: [AWS::Serverless-2016-10-31, Mine]\nResources: {}\n",
+            "template.yaml:1: Transform: Mine is not run here",
+        ),
         ("Parameters: text\nResources: {}\n", "template.yaml:1: Parameters: not a mapping"),
         ("Globals: {Function: []}\nResources: {}\n", "Globals.Function: not a mapping"),
         ("Resources: &a\n  B: *b\n", "template.yaml:2: "),
@@ -135,6 +144,32 @@ Globals:
 Resources:
   Api: {Type: AWS::Serverless::HttpApi, Properties: {StageName: $default}}
   Layer: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: code/}}
+  Guarded:
+    Type: AWS::Serverless::HttpApi
+    IgnoreGlobals: [StageVariables]
+    Properties:
+      StageName: prod
+      StageVariables: {a: b}
+      CorsConfiguration: {AllowOrigins: ["*"], MaxAge: 5}
+      Auth:
+        DefaultAuthorizer: Token
+        Authorizers:
+          Token:
+            JwtConfiguration: {issuer: "https://a", audience: [b]}
+            IdentitySource: $request.header.Authorization
+            AuthorizationScopes: [c]
+          Asked:
+            FunctionArn: {"Fn::GetAtt": [Hello, Arn]}
+            AuthorizerPayloadFormatVersion: "2.0"
+            Identity: {Headers: [x-a], ReauthorizeEvery: 5}
+  Rest:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: dev
+      Variables: {a: b}
+      BinaryMediaTypes: [image~1png]
+      Cors: {AllowOrigin: "'*'", MaxAge: "'5'"}
+      Auth: {Authorizers: {Asked: {FunctionArn: {"Fn::GetAtt": [Hello, Arn]}}}}
   Hello:
     Type: AWS::Serverless::Function
     Condition: IsSmall
@@ -145,10 +180,31 @@ Resources:
       Layers: [{Ref: Layer}]
       MemorySize: {"Fn::FindInMap": [Sizes, small, memory]}
       ReservedConcurrentExecutions: {Ref: Count}
+      AutoPublishAlias: live
       ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 1}
       Environment: {Variables: {NAME: {"Fn::Join": ["-", [a, {Ref: Count}]]}}}
+      Architectures: [x86_64]
+      EphemeralStorage: {Size: 1024}
+      FunctionUrlConfig: {AuthType: NONE, Cors: {AllowOrigins: ["*"]}}
+      LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: INFO, LogGroup: group}
+      Tags: {a: b}
+      EventInvokeConfig:
+        MaximumRetryAttempts: 1
+        MaximumEventAgeInSeconds: 60
+        DestinationConfig:
+          OnSuccess: {Type: Lambda, Destination: {"Fn::GetAtt": [Hello, Arn]}}
+          OnFailure: {Destination: kafka://failed}
       Events:
         Get: {Type: HttpApi, Properties: {ApiId: {Ref: Api}, Path: "/a/{b}", Method: get}}
+        Other:
+          Type: HttpApi
+          Properties:
+            ApiId: {Ref: Guarded}
+            Path: /b
+            Method: post
+            TimeoutInMillis: 500
+            Auth: {Authorizer: Asked, AuthorizationScopes: []}
+        Old: {Type: Api, Properties: {RestApiId: {Ref: Rest}, Path: /c, Method: get}}
         Tick: {Type: Schedule, Properties: {Schedule: rate(1 minute), Input: "{}"}}
         Read:
           Type: SelfManagedKafka
@@ -209,19 +265,21 @@ def test_the_whole_template_is_read(shared_project: Project) -> None:
     assert function.variables == {"STAGE": "test", "NAME": "a-2"}
     assert (function.memory_mb, function.timeout_s, function.reserved_concurrency) == (128, 5, 2)
     assert function.provisioned_concurrency == 1
-    assert [route.key for route in function.routes] == ["GET /a/{b}"]
+    assert [route.key for route in function.routes] == ["GET /a/{b}", "POST /b", "GET /c"]
+    assert sorted(template.apis) == ["Api", "Guarded", "Rest"]
+    assert function.async_config.on_failure == Destination("kafka", "failed")
     assert [source.topic for source in template.kafka_sources] == ["t", "topic"]
     assert len(template.schedules) == 1
 
 
-@given(place=st.sampled_from(PLACES), wrong=WRONG)
+@given(place=st.sampled_from(PLACES), wrong=WRONG, skip=st.booleans())
 @settings(
-    max_examples=60,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_wrong_value_anywhere_is_taken_or_refused(
-    shared_project: Project, place: tuple[Any, ...], wrong: object
+    shared_project: Project, place: tuple[Any, ...], wrong: object, skip: bool
 ) -> None:
     document = copy.deepcopy(yaml.safe_load(WHOLE))
     parent = document
@@ -231,7 +289,8 @@ def test_a_wrong_value_anywhere_is_taken_or_refused(
 
     said = "template.yaml was taken"
     try:
-        shared_project.load(json.dumps(document))  # JSON is YAML, and quicker to write
+        shared_project.write(json.dumps(document))  # JSON is YAML, and quicker to write
+        load_template(shared_project.path, {}, skip_unsupported=skip)
     except TemplateError as refusal:
         said = str(refusal)
     assert said.startswith("template.yaml")

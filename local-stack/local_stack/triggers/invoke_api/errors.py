@@ -1,6 +1,7 @@
 """Every error body of the Lambda API, in one place. Pure.
 
-Shapes as recorded from AWS: `Type` and `Message`, but `message` and `Reason` for throttling.
+Shapes as in the API's model and as recorded from AWS: some errors say `Message` and some
+`message`, and throttling has a `Reason`.
 """
 
 from __future__ import annotations
@@ -8,12 +9,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from local_stack.errors import InvokeError, Throttled
+from local_stack.errors import InvokeError, Throttled, ValidationFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 THROTTLE_RETRY_AFTER_S = 1
+# The API's model writes it this way for these; with a small letter for the others.
+_CAPITAL = frozenset(
+    {"ResourceNotFoundException", "ServiceException", "RecursiveInvocationException"}
+)
 
 
 def error_answer(error: InvokeError) -> tuple[int, dict[str, str], bytes]:
@@ -23,6 +28,9 @@ def error_answer(error: InvokeError) -> tuple[int, dict[str, str], bytes]:
     if isinstance(error, Throttled):
         headers["Retry-After"] = str(THROTTLE_RETRY_AFTER_S)
         body = {"Reason": error.reason, "Type": error.fault, "message": str(error)}
+    elif isinstance(error, ValidationFailed):
+        body = {"message": str(error)}
     else:
-        body = {"Type": error.fault, "Message": str(error), "message": str(error)}
+        name = "Message" if error.code in _CAPITAL else "message"
+        body = {"Type": error.fault, name: str(error)}
     return error.status, headers, json.dumps(body).encode()

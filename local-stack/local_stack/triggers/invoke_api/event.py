@@ -1,22 +1,25 @@
 """Reads an Invoke request: which function, which kind of invocation, which payload. Pure.
 
-Source: AWS Lambda API reference, Invoke.
+Source: AWS Lambda API reference, Invoke. Lambda never looks at the content type of a payload; so
+neither does this, and `UnsupportedMediaTypeException` is never answered.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote
+from urllib.parse import parse_qs
 
 from local_stack.errors import (
-    FunctionNotFound,
     InvalidParameter,
     InvalidPayload,
     PayloadTooLarge,
+    ValidationFailed,
 )
+from local_stack.triggers.invoke_api.names import Reference, read_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,64 +28,71 @@ InvocationType = Literal["RequestResponse", "Event", "DryRun"]
 SYNC_BYTES_MAX = 6 * 1024 * 1024
 ASYNC_BYTES_MAX = 1024 * 1024
 CLIENT_CONTEXT_BYTES_MAX = 3583
-_NAME = re.compile(
-    r"(?:arn:aws[a-z-]*:lambda:)?(?:[a-z]{2}(?:-[a-z]+)+-\d:)?(?:\d{12}:)?(?:function:)?"
-    r"([a-zA-Z0-9-_]{1,140})(?::(\$LATEST|[a-zA-Z0-9-_]+))?"
-)
+_KINDS: Mapping[bytes, InvocationType] = {
+    b"": "RequestResponse",
+    b"RequestResponse": "RequestResponse",
+    b"Event": "Event",
+    b"DryRun": "DryRun",
+}
+_TENANT = re.compile(r"[a-zA-Z0-9\._:\/=+\-@ ]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
 class InvokeRequest:
     """One request to `Invoke`, checked."""
 
-    function: str
+    function: Reference
     invocation_type: InvocationType
     payload: bytes
     want_tail: bool
-    client_context: str | None
+    client_context: str | None  # JSON, on one line
     trace_id: str
-
-
-def function_name(raw: str, qualifier: str = "") -> str:
-    """The function's name from a name, partial ARN or ARN. Raises `FunctionNotFound`.
-
-    Every version and alias runs the code that is there, so a qualifier is read and not kept.
-    """
-    text = unquote(raw)
-    match = _NAME.fullmatch(text)
-    if match is None:
-        msg = f"Function not found: {text}"
-        raise FunctionNotFound(msg)
-    if qualifier and match[2] and qualifier != match[2]:
-        msg = "The derived qualifier from the function name does not match the specified qualifier."
-        raise InvalidParameter(msg)
-    return match[1]
+    tenant_id: str
 
 
 def read_invoke(
-    raw_name: str, headers: Mapping[str, str], qualifier: str, body: bytes
+    raw_name: str, headers: Mapping[bytes, bytes], query: str, body: bytes
 ) -> InvokeRequest:
     """Check an Invoke request; `headers` have lower-case names. Raises `InvokeError`s."""
-    kind = headers.get("x-amz-invocation-type") or "RequestResponse"
-    if kind not in ("RequestResponse", "Event", "DryRun"):
-        msg = f"Value '{kind}' at 'invocationType' failed to satisfy constraint: [Event, RequestResponse, DryRun]"
-        raise InvalidParameter(msg)
-    limit = ASYNC_BYTES_MAX if kind == "Event" else SYNC_BYTES_MAX
-    if len(body) > limit:
-        msg = f"{len(body)} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
-        raise PayloadTooLarge(msg)
-    context = headers.get("x-amz-client-context") if kind == "RequestResponse" else None
-    if context is not None and len(context) > CLIENT_CONTEXT_BYTES_MAX:
-        msg = f"Client context must be no more than {CLIENT_CONTEXT_BYTES_MAX} bytes."
-        raise InvalidParameter(msg)
+    kind = _KINDS.get(headers.get(b"x-amz-invocation-type", b""))
+    if kind is None:
+        value = headers[b"x-amz-invocation-type"].decode("latin-1")
+        constraint = "satisfy enum value set: [Event, RequestResponse, DryRun]"
+        raise ValidationFailed(value, "invocationType", constraint)
+    log_type = headers.get(b"x-amz-log-type", b"")
+    if log_type not in (b"", b"None", b"Tail"):
+        value = log_type.decode("latin-1")
+        raise ValidationFailed(value, "logType", "satisfy enum value set: [Tail, None]")
+    qualifier = parse_qs(query).get("Qualifier", [""])[0] if query else ""
+    function = read_reference(raw_name, qualifier)
+    check_size(kind, len(body))
+    is_sync = kind == "RequestResponse"
+    context = headers.get(b"x-amz-client-context") if is_sync else None
+    tenant = headers.get(b"x-amz-tenant-id")
     return InvokeRequest(
-        function=function_name(raw_name, qualifier),
-        invocation_type=kind,  # type: ignore[arg-type]  # narrowed by the check above
+        function=function,
+        invocation_type=kind,
         payload=_checked_payload(body),
-        want_tail=kind == "RequestResponse" and headers.get("x-amz-log-type") == "Tail",
-        client_context=context,
-        trace_id=headers.get("x-amzn-trace-id", ""),
+        want_tail=is_sync and log_type == b"Tail",
+        client_context=None if context is None else _read_context(context),
+        trace_id=headers.get(b"x-amzn-trace-id", b"").decode("latin-1"),
+        tenant_id="" if tenant is None else _read_tenant(tenant),
     )
+
+
+def check_size(kind: InvocationType, size: int) -> None:
+    """Raise `PayloadTooLarge`, in AWS's words for each kind."""
+    if kind == "Event" and size > ASYNC_BYTES_MAX:
+        msg = (
+            f"{size} byte payload is too large for the Event invocation type "
+            f"(limit {ASYNC_BYTES_MAX} bytes)"
+        )
+        raise PayloadTooLarge(msg)
+    if size > SYNC_BYTES_MAX:
+        msg = (
+            f"Request must be smaller than {SYNC_BYTES_MAX} bytes for the InvokeFunction operation"
+        )
+        raise PayloadTooLarge(msg)
 
 
 def _checked_payload(body: bytes) -> bytes:
@@ -99,3 +109,27 @@ def _checked_payload(body: bytes) -> bytes:
 def _refuse_constant(name: str) -> None:
     msg = f"{name} is not JSON"
     raise ValueError(msg)
+
+
+def _read_context(encoded: bytes) -> str:
+    """The runtime gets the client context as JSON on one line; clients send it as base64."""
+    if len(encoded) > CLIENT_CONTEXT_BYTES_MAX:
+        msg = f"Client context must be no more than {CLIENT_CONTEXT_BYTES_MAX} bytes."
+        raise InvalidParameter(msg)
+    try:
+        context = json.loads(base64.b64decode(encoded, validate=True))
+    except ValueError as error:
+        msg = "Client context must be a valid Base64-encoded JSON object."
+        raise InvalidParameter(msg) from error
+    if not isinstance(context, dict):
+        msg = "Client context must be a valid Base64-encoded JSON object."
+        raise InvalidParameter(msg)
+    return json.dumps(context)
+
+
+def _read_tenant(raw: bytes) -> str:
+    tenant = raw.decode("latin-1")
+    if _TENANT.fullmatch(tenant) is None:
+        constraint = r"satisfy regular expression pattern: [a-zA-Z0-9\._:\/=+\-@ ]+"
+        raise ValidationFailed(tenant, "tenantId", constraint)
+    return tenant

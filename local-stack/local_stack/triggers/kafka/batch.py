@@ -1,9 +1,9 @@
 """Gathers records into batches and keeps account of every partition. Pure: time is a parameter.
 
-A partition is idle, gathering, or has exactly one batch in flight. Its committed position moves
-only past records whose outcome is settled. A batch of several partitions goes out in one
-invocation; once it fails, each of its partitions is retried alone, so that a failing partition
-blocks only itself.
+A partition is idle, gathering, or has exactly one piece of a batch in flight. Its committed
+position moves only past records whose outcome is settled. A batch of several partitions goes out
+in one invocation; what failed of it is tried again piece by piece, each exactly as it was, so that
+a failing partition blocks only itself and a retry repeats what failed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from local_stack.triggers.kafka.retry import Piece
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from local_stack.triggers.kafka.event import Record
 
@@ -28,9 +30,12 @@ class Partition:
     waiting: deque[Record] = field(default_factory=deque)
     waiting_bytes: int = 0
     waiting_since: float = 0.0
-    in_flight: tuple[Record, ...] = ()
-    attempt: int = 0  # failed attempts of what waits to be retried, alone
+    in_flight: Piece | None = None
+    retries: deque[Piece] = field(default_factory=deque)  # in order; all older than what waits
+    failures: int = 0  # in a row: how long the next retry waits
     retry_at: float = 0.0
+    read_to: int | None = None  # the next offset to read
+    settled_to: int | None = None  # what was read below is done, filtered out or buried
 
     def append(self, record: Record, now: float) -> None:
         """One more record waits."""
@@ -53,38 +58,62 @@ class Partition:
             size -= record.size
             self.waiting_bytes -= record.size
             taken.append(self.waiting.popleft())
-        self.in_flight = tuple(taken)
+        if taken:
+            self.in_flight = Piece(self.number, tuple(taken))
         return taken
 
-    def put_back(self, records: Sequence[Record]) -> None:
-        """What failed is first in line again."""
-        self.waiting.extendleft(reversed(records))
-        self.waiting_bytes += sum(record.size for record in records)
+    def first_unsettled(self) -> Record | None:
+        """The oldest record whose outcome is open."""
+        if self.in_flight is not None:
+            return self.in_flight.records[0]
+        if self.retries:
+            return self.retries[0].records[0]
+        return self.waiting[0] if self.waiting else None
+
+    def newly_settled(self) -> int | None:
+        """The offset to commit, if there is more to commit than last time."""
+        first = self.first_unsettled()
+        position = self.read_to if first is None else first.offset
+        if position is None or position == self.settled_to:
+            return None
+        self.settled_to = position
+        return position
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What goes out in one invocation, and the partitions it came from."""
+    """What goes out in one invocation."""
 
-    records: tuple[Record, ...]
-    partitions: tuple[Partition, ...]
+    pieces: tuple[Piece, ...]
 
     @property
-    def attempt(self) -> int:
-        """How often it has failed before."""
-        return max(partition.attempt for partition in self.partitions)
+    def records(self) -> tuple[Record, ...]:
+        """Every record of it, partition by partition."""
+        return tuple(record for piece in self.pieces for record in piece.records)
 
 
 class Batcher:
-    """Cuts batches by size, bytes and window."""
+    """Cuts batches by size, bytes and window; keeps out what `passes` does not let through."""
 
-    def __init__(self, *, batch_size: int, window_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        window_s: float,
+        passes: Callable[[Record], bool] | None = None,
+    ) -> None:
         self._batch_size = batch_size
         self._window_s = window_s
+        self._passes = passes
         self._partitions: dict[int, Partition] = {}
-        # Batches of partitions that were taken away while in flight: until they are settled the
+        # Pieces of partitions that were taken away while in flight: until they are settled the
         # partition gets no new batch, or two of them could run at once.
-        self._stale: list[Partition] = []
+        self._stale: list[Piece] = []
+
+    @property
+    def partitions(self) -> Mapping[int, Partition]:
+        """Those that are ours, by number; to look at."""
+        return self._partitions
 
     def assign(self, numbers: Iterable[int]) -> None:
         """These partitions are ours from now on; what was known of them is forgotten."""
@@ -97,12 +126,21 @@ class Batcher:
         for number in numbers:
             self._forget(number)
 
-    def add(self, records: Iterable[Record], now: float) -> None:
-        """Take records as they were read, in order."""
+    def add(self, records: Iterable[Record], now: float) -> int:
+        """Take records as they were read, in order; returns how many were filtered out."""
+        filtered = 0
         for record in records:
             partition = self._partitions.get(record.partition)
-            if partition is not None:
+            if partition is None:
+                continue
+            partition.read_to = record.offset + 1
+            if partition.settled_to is None:
+                partition.settled_to = record.offset
+            if self._passes is None or self._passes(record):
                 partition.append(record, now)
+            else:
+                filtered += 1
+        return filtered
 
     def full(self, number: int) -> bool:
         """Whether the partition has a whole batch waiting, so that reading on must wait."""
@@ -116,78 +154,85 @@ class Batcher:
         """The next batch that is due, or None. Its records are in flight afterwards."""
         free = self._free()
         for partition in free:
-            if partition.attempt and partition.retry_at <= now:
-                records = partition.take(self._batch_size, PAYLOAD_BYTES_MAX)
-                return Batch(tuple(records), (partition,))
-        fresh = [partition for partition in free if not partition.attempt]
+            if partition.retries and partition.retry_at <= now:
+                partition.in_flight = partition.retries.popleft()
+                return Batch((partition.in_flight,))
+        fresh = [partition for partition in free if not partition.retries]
         if not fresh or not self._due(fresh, now):
             return None
         count, size = self._batch_size, PAYLOAD_BYTES_MAX
-        taken: list[Record] = []
-        sources: list[Partition] = []
+        pieces: list[Piece] = []
         for partition in sorted(fresh, key=lambda p: p.waiting_since):
             records = partition.take(count, size)
-            if records:
+            if partition.in_flight is not None:
                 partition.waiting_since = now
                 count -= len(records)
                 size -= sum(record.size for record in records)
-                taken += records
-                sources.append(partition)
-        return Batch(tuple(taken), tuple(sources))
+                pieces.append(partition.in_flight)
+        return Batch(tuple(pieces))
 
     def settle(
-        self, batch: Batch, failed: Mapping[int, int] | None, retry_at: float
-    ) -> dict[int, int]:
-        """Take a batch's outcome; returns partition → offset to commit (the next to read).
+        self,
+        batch: Batch,
+        left: Mapping[int, Sequence[Piece]],
+        retry_at: Callable[[int], float],
+    ) -> None:
+        """Take a batch's outcome: `left` maps partitions to what must be tried again, in order.
 
-        `failed` maps partitions to their lowest failed offset; None means that all failed. What
-        failed is in line again, to be tried alone at `retry_at`.
+        `retry_at` tells the time of the next try from the number of failures in a row.
         """
-        commits: dict[int, int] = {}
-        for partition in batch.partitions:
-            if self._partitions.get(partition.number) is not partition:
-                self._stale.remove(partition)  # whoever has it now reads it again
+        for piece in batch.pieces:
+            partition = self._partitions.get(piece.partition)
+            if partition is None or partition.in_flight is not piece:
+                self._stale.remove(piece)  # whoever has it now reads it again
                 continue
-            records = partition.in_flight
-            assert records, "a partition that is settled was in flight"
-            first_failed = records[0].offset if failed is None else failed.get(partition.number)
-            left = [r for r in records if first_failed is not None and r.offset >= first_failed]
-            done = len(records) - len(left)
-            if done:
-                commits[partition.number] = records[done - 1].offset + 1
-            partition.in_flight = ()
-            partition.put_back(left)
-            partition.attempt = ((0 if done else partition.attempt) + 1) if left else 0
-            partition.retry_at = retry_at
-        return commits
+            partition.in_flight = None
+            again = left.get(piece.partition, ())
+            partition.retries.extendleft(reversed(again))
+            partition.failures = partition.failures + 1 if again else 0
+            partition.retry_at = retry_at(partition.failures) if again else 0.0
+
+    def commits(self) -> dict[int, int]:
+        """Partition → offset to commit (the next to read), where there is something new.
+
+        A record that was filtered out is settled once those before it are.
+        """
+        found = {number: p.newly_settled() for number, p in self._partitions.items()}
+        return {number: offset for number, offset in found.items() if offset is not None}
 
     def next_due(self, now: float) -> float | None:
         """Seconds until something may be due, or None when nothing waits."""
         times = [
-            partition.retry_at if partition.attempt else partition.waiting_since + self._window_s
+            partition.retry_at if partition.retries else partition.waiting_since + self._window_s
             for partition in self._free()
         ]
         return max(0.0, min(times) - now) if times else None
 
     def in_flight(self) -> int:
         """Records handed out and not settled."""
-        return sum(len(partition.in_flight) for partition in self._partitions.values())
+        pieces = [p.in_flight for p in self._partitions.values() if p.in_flight is not None]
+        return sum(len(piece.records) for piece in pieces)
 
     def waiting(self) -> int:
-        """Records read and not handed out."""
-        return sum(len(partition.waiting) for partition in self._partitions.values())
+        """Records read and not handed out, and those to be tried again."""
+        return sum(
+            len(partition.waiting) + sum(len(piece.records) for piece in partition.retries)
+            for partition in self._partitions.values()
+        )
 
     def _forget(self, number: int) -> None:
         partition = self._partitions.pop(number, None)
-        if partition is not None and partition.in_flight:
-            self._stale.append(partition)
+        if partition is not None and partition.in_flight is not None:
+            self._stale.append(partition.in_flight)
 
     def _free(self) -> list[Partition]:
-        stale = {partition.number for partition in self._stale}
+        stale = {piece.partition for piece in self._stale}
         return [
             partition
             for partition in self._partitions.values()
-            if partition.waiting and not partition.in_flight and partition.number not in stale
+            if (partition.waiting or partition.retries)
+            and partition.in_flight is None
+            and partition.number not in stale
         ]
 
     def _due(self, fresh: Sequence[Partition], now: float) -> bool:

@@ -1,8 +1,8 @@
 """The event that a Kafka event source mapping hands to a function. Pure.
 
-Shape: Lambda developer guide, "Using Lambda with self-managed Apache Kafka". A record without key
-or value has no such field (a tombstone arrives without `value`), header values are arrays of
-byte numbers, `bootstrapServers` is one comma-separated text.
+Shape: Lambda developer guide, "Using Lambda with self-managed Apache Kafka" and "… with Amazon
+MSK". A record without key or value has no such field (a tombstone arrives without `value`), header
+values are arrays of byte numbers, `bootstrapServers` is one comma-separated text.
 """
 
 from __future__ import annotations
@@ -38,17 +38,28 @@ class Record:
         return size + sum(len(name) + 4 * len(value) + 8 for name, value in self.headers)
 
 
-def build_event(records: Iterable[Record], bootstrap_servers: Sequence[str]) -> bytes:
-    """The payload for one batch; records keep their order within each partition."""
+def build_event(
+    records: Iterable[Record], bootstrap_servers: Sequence[str], source_arn: str | None = None
+) -> bytes:
+    """The payload for one batch; records keep their order within each partition.
+
+    With `source_arn`, the ARN of an MSK cluster, it is the event of Amazon MSK.
+    """
     by_partition: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         by_partition.setdefault(f"{record.topic}-{record.partition}", []).append(_item(record))
-    event = {
-        "eventSource": "SelfManagedKafka",
-        "bootstrapServers": ",".join(bootstrap_servers),
-        "records": by_partition,
+    event: dict[str, Any] = {
+        "eventSource": "SelfManagedKafka" if source_arn is None else "aws:kafka"
     }
+    if source_arn is not None:
+        event["eventSourceArn"] = source_arn
+    event |= {"bootstrapServers": ",".join(bootstrap_servers), "records": by_partition}
     return json.dumps(event, separators=(",", ":")).encode()
+
+
+def timestamp_type(record: Record) -> str:
+    """The record's kind of time, as the event names it."""
+    return _TIMESTAMP_TYPES.get(record.timestamp_type, "NO_TIMESTAMP_TYPE")
 
 
 def _item(record: Record) -> dict[str, Any]:
@@ -57,7 +68,7 @@ def _item(record: Record) -> dict[str, Any]:
         "partition": record.partition,
         "offset": record.offset,
         "timestamp": record.timestamp,
-        "timestampType": _TIMESTAMP_TYPES.get(record.timestamp_type, "NO_TIMESTAMP_TYPE"),
+        "timestampType": timestamp_type(record),
     }
     if record.key is not None:
         item["key"] = base64.b64encode(record.key).decode("ascii")

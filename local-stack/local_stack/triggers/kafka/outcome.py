@@ -39,8 +39,15 @@ def failed_offsets(payload: bytes, batch: Sequence[Record]) -> Mapping[int, int]
 
 
 def _identifier(failure: Any) -> tuple[str, int]:
+    """Partition and offset of one reported failure; what names no record when it is malformed.
+
+    Powertools says `partition`; earlier versions of the guide's page said `topic-partition`.
+    """
     try:
         identifier = failure["itemIdentifier"]
-        return str(identifier["partition"]), int(identifier["offset"])
-    except (KeyError, TypeError, ValueError):
+        partition = identifier.get("partition", identifier.get("topic-partition"))
+        offset = identifier["offset"]
+    except (AttributeError, KeyError, TypeError):
         return "", -1
+    is_whole = isinstance(offset, int) and not isinstance(offset, bool)
+    return (partition, offset) if isinstance(partition, str) and is_whole else ("", -1)

@@ -31,6 +31,7 @@ def context(event: object, context: LambdaContext) -> dict[str, Any]:
         "client": None if client is None else client.client.app_title,
         "custom": None if client is None else client.custom,
         "trace_id": os.environ.get("_X_AMZN_TRACE_ID"),
+        "tenant_id": context.tenant_id,
     }
 
 

@@ -102,3 +102,29 @@ def test_a_template_that_does_not_render_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match=r"nginx\.conf\.j2: 'no_such_name' is undefined"):
         nginx.render(_settings(nginx_template=template), [])
+
+
+def test_paths_without_a_route_go_to_the_gateway_only_if_it_has_a_say() -> None:
+    routes = [Route("GET", "/a")]
+
+    assert [location.match for location in nginx.locations(routes)] == ["= '/a'"]
+    assert [location.match for location in nginx.locations(routes, every_path=True)] == [
+        "= '/a'",
+        "/",
+    ]
+    default = [Route("ANY", "$default")]
+    assert len(nginx.locations(default, every_path=True)) == 1
+
+
+def test_a_function_url_may_be_waited_for_as_long_as_a_function_runs() -> None:
+    text = nginx.render(_settings(), [], function_urls=True)
+
+    assert r"server_name ~^[^.]+\.lambda-url\.;" in text
+    assert text.count("proxy_read_timeout 910s;") == 2  # and the Lambda API
+
+
+def test_the_lambda_api_answers_to_loopback_and_to_names_that_are_allowed() -> None:
+    text = nginx.render(_settings(allowed_hosts=("place-bet", "host.docker.internal")), [])
+
+    names = "localhost *.localhost 127.0.0.1 [::1] place-bet host.docker.internal"
+    assert f"server_name {names};" in text

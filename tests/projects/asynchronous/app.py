@@ -1,0 +1,26 @@
+"""Functions that are invoked asynchronously, and write down that they were."""
+
+import json
+import os
+import time
+
+
+def _note(path, value):
+    with open(path, "a") as file:
+        file.write(json.dumps(value) + "\n")
+
+
+def notes(event, context):
+    while "until" in event and not os.path.exists(event["until"]):
+        time.sleep(0.01)
+    _note(event["file"], {"id": context.aws_request_id, "arn": context.invoked_function_arn})
+    return {"noted": event["file"]}
+
+
+def fails(event, context):
+    notes(event, context)
+    raise ValueError("never works")
+
+
+def collects(record, context):
+    _note(record["requestPayload"]["file"] + ".records", record)
