@@ -33,7 +33,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: up
 up: .venv/.stack ## Install, start everything, place one bet and follow it into ClickHouse
-	@$(BIN)/local-stack up
+	@$(BIN)/local-stack up $(if $(KAFKA),--kafka $(KAFKA))
 	@$(BIN)/python -m tests.smoke.first_bet
 
 .PHONY: down
@@ -94,7 +94,7 @@ unit: .venv/.test ## Tests without any server
 	$(PYTEST) tests/unit
 
 .PHONY: contract
-contract: .venv/.test ## Tests against code that others wrote: awslambdaric, boto3, Powertools, Mangum
+contract: .venv/.test .venv-sam/.installed ## Tests against code that others wrote: awslambdaric, boto3, Powertools, Mangum
 	$(PYTEST) tests/contract
 
 .PHONY: conformance
@@ -117,6 +117,12 @@ integration: .venv/.test ## Tests on real PostgreSQL, Kafka, ClickHouse and Ngin
 .PHONY: e2e
 e2e: .venv/.test ## Tests of a whole stack, on its own ports and data
 	$(PYTEST) tests/e2e
+
+.PHONY: chaos
+chaos: .venv/.test ## Every fault under load, some more at random, and the checker seen to object (a quarter of an hour)
+	$(PYTEST) tests/chaos
+	$(BIN)/python -m tests.chaos --record
+	$(BIN)/python -m tests.chaos --runs 10 --record
 
 # ---- dependencies ----
 

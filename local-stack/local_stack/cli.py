@@ -97,6 +97,10 @@ def up(
             show_default=False,
         ),
     ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(help="The broker: embedded or apache [dim](embedded)[/dim]"),
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach/--attach", help="Return when ready, or follow the logs")
     ] = True,
@@ -106,6 +110,7 @@ def up(
         template,
         directory,
         replicas=replicas,
+        kafka=kafka,
         debug=debug_ports(debug or []) or None,
         freeze=freeze,
         reload=reload,
@@ -167,11 +172,11 @@ def logs(
     directory: DirOption = None,
 ) -> None:
     """Show the logs of parts and functions."""
-    found = logfiles.logs_of(running_settings(template, directory), name)
+    settings = running_settings(template, directory)
     if lines:
-        logfiles.show(found, lines, _write_line)
+        logfiles.show(logfiles.logs_of(settings, name), lines, _write_line)
     if follow:
-        logfiles.follow(found, _write_line)
+        logfiles.follow(lambda: logfiles.logs_of(settings, name), _write_line)
 
 
 @app.command()
@@ -257,7 +262,7 @@ def _of_template(
 
 def _attach(settings: Settings) -> None:
     try:
-        logfiles.follow(logfiles.logs_of(settings, None), _write_line)
+        logfiles.follow(lambda: logfiles.logs_of(settings, None), _write_line)
     except KeyboardInterrupt:
         Stack(settings).down(console.ConsoleReport())
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from local_stack.errors import LocalStackError
 from local_stack.stack import tail
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from local_stack.settings import Settings
 
 FOLLOW_PAUSE_S = 0.2
+FIND_EVERY = 5  # pauses: a function's log begins with its first invocation
 READ_BYTES_MAX = 1024 * 1024
 
 
@@ -41,46 +45,69 @@ def show(logs: Mapping[str, Path], lines: int, write: Callable[[str], None]) -> 
                 write(_line(name, line, several=len(logs) > 1))
 
 
-def follow(logs: Mapping[str, Path], write: Callable[[str], None]) -> None:
-    """Write new lines as they come, until interrupted."""
-    followers = [Follower(path) for path in logs.values()]
+def follow(find: Callable[[], Mapping[str, Path]], write: Callable[[str], None]) -> None:
+    """Write new lines as they come, until interrupted; `find` is asked again for new logs."""
+    followers: dict[str, Follower] = {}
     pause = threading.Event()
-    while True:
-        for name, follower in zip(logs, followers, strict=True):
-            for line in follower.read():
-                write(_line(name, line, several=len(logs) > 1))
-        pause.wait(FOLLOW_PAUSE_S)
+    with contextlib.ExitStack() as closing:
+        for turn in itertools.count():
+            if turn % FIND_EVERY == 0:
+                for name, path in find().items():
+                    if name not in followers:  # after the first look all of a new one is new
+                        followers[name] = Follower(path, from_start=turn > 0)
+                        closing.callback(followers[name].close)
+            for name, follower in followers.items():
+                for line in follower.read():
+                    write(_line(name, line, several=len(followers) > 1))
+            pause.wait(FOLLOW_PAUSE_S)
 
 
 class Follower:
     """Reads what was appended to a file since the last time, through rotations."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, from_start: bool = False) -> None:
         self._path = path
-        self._inode, self._at = _inode_and_size(path)
         self._partial = ""
+        self._file = _opened(path)
+        if self._file is not None and not from_start:
+            self._file.seek(0, os.SEEK_END)
 
     def read(self) -> list[str]:
-        """The lines that were finished since; after a rotation, the new file from its start."""
-        inode, size = _inode_and_size(self._path)
-        if inode != self._inode or size < self._at:
-            self._inode, self._at, self._partial = inode, 0, ""
-        if size == self._at:
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            data = file.read(READ_BYTES_MAX)
-        self._at += len(data)
+        """The lines that were finished since; of a rotated file the rest, then the new file."""
+        data = self._more()
+        if len(data) < READ_BYTES_MAX and self._was_replaced():
+            self.close()
+            self._file = _opened(self._path)
+            data += self._more()
         *lines, self._partial = (self._partial + data.decode(errors="replace")).split("\n")
         return lines
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
-def _inode_and_size(path: Path) -> tuple[int, int]:
+    def _more(self) -> bytes:
+        return b"" if self._file is None else self._file.read(READ_BYTES_MAX)
+
+    def _was_replaced(self) -> bool:
+        """Whether the name stands for another file now, or for the same one cut short."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False  # rotated away, and nothing was written since
+        if self._file is None:
+            return True
+        known = os.fstat(self._file.fileno())
+        return found.st_ino != known.st_ino or found.st_size < self._file.tell()
+
+
+def _opened(path: Path) -> BinaryIO | None:
     try:
-        status = path.stat()
+        return path.open("rb")
     except OSError:
-        return 0, 0
-    return status.st_ino, status.st_size
+        return None
 
 
 def _line(name: str, text: str, *, several: bool) -> str:

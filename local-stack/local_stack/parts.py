@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from local_stack.services import nginx, postgres
+from local_stack.services.kafka import apache
 from local_stack.services.kafka import broker as kafka
 from local_stack.services.kafka.protocol import Connection
 
@@ -110,11 +111,17 @@ def brought(settings: Settings) -> list[Brought]:
 
 
 def needs_broker(settings: Settings, template: Template) -> bool:
-    """Whether the stack has a Kafka: asked for by a parameter, or standing for an MSK cluster."""
-    return needs(settings, "kafka.bootstrap_servers") or any(
+    """Whether the stack has a Kafka: asked for by a parameter, standing for an MSK cluster, or the
+    destination of asynchronous events.
+    """
+    is_cluster = any(
         source.kind == "msk" and source.source_arn not in settings.msk_clusters
         for source in template.kafka_sources
     )
+    configs = [function.async_config for function in template.functions.values()]
+    destinations = [each for config in configs for each in (config.on_success, config.on_failure)]
+    is_destination = any(each is not None and each.kind == "kafka" for each in destinations)
+    return needs(settings, "kafka.bootstrap_servers") or is_cluster or is_destination
 
 
 def needs(settings: Settings, address: str) -> bool:
@@ -162,6 +169,34 @@ def _postgres(settings: Settings) -> Part:
 
 
 def _kafka(settings: Settings) -> Part:
+    return _apache_kafka(settings) if settings.kafka == "apache" else _embedded_kafka(settings)
+
+
+def jars_dir(settings: Settings) -> Path:
+    """Where Maven puts Apache Kafka."""
+    return settings.stack_dir / "apache-kafka" / "jars"
+
+
+def _apache_kafka(settings: Settings) -> Part:
+    port, controller_port = settings.ports.kafka, settings.ports.kafka_controller
+    data_dir = settings.stack_dir / "apache-kafka" / "data"
+    command = apache.command(
+        port=port, controller_port=controller_port, data_dir=data_dir, jars=jars_dir(settings)
+    )
+    return Part(
+        name="kafka",
+        title="Apache Kafka",
+        command=tuple(command),
+        address=f"127.0.0.1:{port}",
+        is_ready=lambda: apache.is_ready(port),
+        folder=settings.run_dir,
+        ports=(Port(port, "kafka"), Port(controller_port, "kafka_controller")),
+        stop_wait_s=20,
+        stop_wave=4,
+    )
+
+
+def _embedded_kafka(settings: Settings) -> Part:
     port = settings.ports.kafka
     program = settings.binaries.kafka or kafka.binary()
     data_dir = settings.stack_dir / "kafka"

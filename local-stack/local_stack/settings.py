@@ -35,6 +35,7 @@ class Ports(BaseModel):
     lambda_api: int = Field(4566, ge=1, le=65535)
     postgres: int = Field(15432, ge=1, le=65535)
     kafka: int = Field(19092, ge=1, le=65535)
+    kafka_controller: int = Field(19093, ge=1, le=65535)  # Apache Kafka's own
     clickhouse: int = Field(18123, ge=1, le=65535)
     hosts: int = Field(14570, ge=1, le=65500)
 
@@ -121,6 +122,7 @@ class Settings(BaseModel):
     # What a template's Kafka mappings name by an ARN of AWS.
     msk_clusters: dict[str, str] = {}  # brokers that stand for an MSK cluster, by its ARN
     secrets: dict[str, Path] = {}  # JSON files that stand for secrets, by their URI
+    kafka: Literal["embedded", "apache"] = "embedded"
     # Bring your own: an address here means that the embedded part is not started.
     database_url: str | None = None
     kafka_bootstrap_servers: str | None = None
@@ -213,18 +215,15 @@ def host_log_suffix(index: int) -> str:
 def load_settings(project_dir: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     """Resolve the settings of the project in `project_dir`.
 
-    `flags` are what a person gave on the command line (None means not given); parameters, and
-    variables of functions, win one by one. Raises `SettingsError`, which names the setting and
+    `flags` are what a person gave on the command line (None means not given); ports, limits,
+    parameters, and variables of functions win one by one. Raises `SettingsError`, which names the setting and
     where it came from.
     """
     project_dir = project_dir.resolve()
     table = _project_table(project_dir) or {}
     values: dict[str, Any] = {"stack_dir": project_dir / ".stack", **table, **_environment()}
-    ports = {**table.get("ports", {}), **_environment_table("PORT_")}
-    limits = {**table.get("limits", {}), **_environment_table("LIMIT_")}
     values |= {key: value for key, value in (flags or {}).items() if value is not None}
-    values |= {"project_dir": project_dir, "ports": ports, "limits": limits}
-    values |= _merged(table, flags or {})
+    values |= {"project_dir": project_dir, **_merged(table, flags or {})}
     values["stack_dir"] = (project_dir / values["stack_dir"]).resolve()
     try:
         return Settings.model_validate(values)
@@ -261,11 +260,17 @@ def environment_for_child() -> dict[str, str]:
 
 
 def _merged(table: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables of which flags give single entries, not the whole."""
-    parameters = {**table.get("parameters", {}), **(flags.get("parameters") or {})}
+    """The tables of which the environment and flags give single entries, not the whole."""
+    merged = {
+        name: {**table.get(name, {}), **_environment_table(kind), **(flags.get(name) or {})}
+        for name, kind in (("ports", "PORT_"), ("limits", "LIMIT_"))
+    }
+    merged["parameters"] = {**table.get("parameters", {}), **(flags.get("parameters") or {})}
     known, given = table.get("env_vars", {}), flags.get("env_vars") or {}
-    env_vars = {name: {**known.get(name, {}), **given.get(name, {})} for name in {**known, **given}}
-    return {"parameters": parameters, "env_vars": env_vars}
+    merged["env_vars"] = {
+        name: {**known.get(name, {}), **given.get(name, {})} for name in {**known, **given}
+    }
+    return merged
 
 
 def _project_table(project_dir: Path) -> dict[str, Any] | None:
@@ -288,6 +293,7 @@ def _environment() -> dict[str, str]:
         "replicas": "LOCAL_STACK_REPLICAS",
         "gateway_errors": "LOCAL_STACK_GATEWAY_ERRORS",
         "database_url": "DATABASE_URL",
+        "kafka": "LOCAL_STACK_KAFKA",
         "kafka_bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
         "clickhouse_url": "CLICKHOUSE_URL",
     }

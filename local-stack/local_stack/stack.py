@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 from local_stack import leftovers, preflight
 from local_stack.clock import monotonic
 from local_stack.errors import ServiceFailed, SettingsError
-from local_stack.parts import EVENT_SOURCES, brought, parts_of
+from local_stack.parts import EVENT_SOURCES, brought, jars_dir, parts_of
 from local_stack.services import launch, nginx
+from local_stack.services.kafka import apache
 from local_stack.settings import Settings
 from local_stack.supervisor import Supervisor, count_path, log_path
 from local_stack.template.project import load_project
@@ -101,6 +102,7 @@ class Stack:
         ended = leftovers.wait_and_end(self.settings, self.parts)
         if ended:
             report.note(f"ended {len(ended)} processes that an earlier run had left behind")
+        self._fetch_kafka(report)
         preflight.check_ports([port for part in self.parts for port in part.ports])
         preflight.check_programs(self.parts)
         preflight.check_user_change(self.settings, self.parts)
@@ -113,6 +115,12 @@ class Stack:
         config.write_text(nginx.render_template(self.settings, self.template))
         self.supervisor.start_daemon(self.parts)
         report.step("Process manager", monotonic() - started, f"pid {self.supervisor.pid()}")
+
+    def _fetch_kafka(self, report: Report) -> None:
+        if self.settings.kafka == "apache" and any(part.name == "kafka" for part in self.parts):
+            started = monotonic()
+            if apache.fetch(jars_dir(self.settings)):
+                report.step("Apache Kafka fetched", monotonic() - started, "by Maven")
 
     def _check_same_settings(self) -> None:
         running = Settings.read(self.settings.run_dir / "settings.json")

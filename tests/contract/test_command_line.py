@@ -126,7 +126,7 @@ def test_doctor_explains_the_template_and_the_machine(idle: StackUnderTest) -> N
     said = idle.cli("doctor").stdout
 
     for expected in (
-        "4 functions, 1 routes, 2 schedules, 1 Kafka sources",
+        "4 functions, 1 route, 2 schedules, 1 Kafka source",
         "POST /orders → PlaceOrder",
         "rate(1 day) → CloseBooks (CloseBooksNightly, disabled)",
         "orders → ShipOrders",

@@ -47,6 +47,7 @@ def test_the_context_tells_the_truth(host: RunningHost) -> None:
         "log_group_name": "/aws/lambda/Context",
         "client": None,
         "custom": None,
+        "tenant_id": None,
     }
 
 

@@ -281,6 +281,9 @@ def test_a_function_that_logs_json_is_logged_in_json(traps: RunningHost) -> None
         "platform.runtimeDone",
         "platform.report",
     ]
+    assert re.fullmatch(
+        r"\d{4}/\d\d/\d\d/Json\[\$LATEST\][0-9a-f]{32}", events[0]["record"]["instanceId"]
+    )
     record = events[5]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record.pop("timestamp"))
     assert record == {

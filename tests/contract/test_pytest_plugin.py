@@ -149,7 +149,7 @@ def test_it():
 
 
 def test_runs_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> None:
-    folders = [project(tmp_path / str(number), USES_IT) for number in range(3)]
+    folders = [project(tmp_path / str(number), USES_IT) for number in range(2)]
     started = [
         subprocess.Popen(
             command(),

@@ -270,6 +270,24 @@ def test_a_group_that_is_new_may_start_at_a_time(kafka_server: Broker) -> None:
     run(test)
 
 
+def test_a_group_that_is_new_may_start_at_the_newest_record(kafka_server: Broker) -> None:
+    """Tansu counts batches where it should count records: each is a batch of its own here."""
+    topic = Topic(kafka_server)
+    topic.produce(0, b"early")
+
+    async def test(function: Function) -> None:
+        async with polling(topic.source(starting_position="LATEST"), function):
+
+            def arrives() -> bool:
+                topic.produce(0, b"late")
+                return bool(function.done)
+
+            await eventually(arrives, "what comes once it reads")
+        assert (0, 0) not in function.seen()
+
+    run(test)
+
+
 def test_several_pollers_share_the_partitions(kafka_server: Broker) -> None:
     topic = Topic(kafka_server)
 
@@ -307,10 +325,10 @@ def test_lag_and_age_are_shown(kafka_server: Broker, monkeypatch: pytest.MonkeyP
             return metrics.registry.get_sample_value(f"kafka_source_{name}", labels)
 
         await eventually(lambda: value("lag", partition="0") == 1, "one record is behind")
-        await eventually(lambda: (value("oldest_unsettled_seconds") or 0) > 0.2, "and grows old")
+        await eventually(lambda: (value("unsettled_oldest_seconds") or 0) > 0.2, "and grows old")
         function.go.set()
         await eventually(lambda: value("lag", partition="0") == 0, "none is")
-        await eventually(lambda: value("oldest_unsettled_seconds") == 0, "nothing is open")
+        await eventually(lambda: value("unsettled_oldest_seconds") == 0, "nothing is open")
         await mapping.stop()
         assert value("lag", partition="0") is None
 

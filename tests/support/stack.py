@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 UP_TIMEOUT_S = 120
-_PORTS = ("http", "lambda_api", "postgres", "kafka", "clickhouse", "hosts")
+_PORTS = ("http", "lambda_api", "postgres", "kafka", "kafka_controller", "clickhouse", "hosts")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class KeptCode(machinery.SourceFileLoader):
 
     folder = ""  # set by `install`, in the fork
 
-    def get_code(self, fullname: str) -> CodeType | None:
+    def get_code(self, fullname: str) -> CodeType | None:  # type: ignore[explicit-override]
         """The module's code: as kept, if the source is still the same."""
         path = self.get_filename(fullname)
         name, key = _name(path), _key(path)

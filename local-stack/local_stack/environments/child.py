@@ -179,7 +179,7 @@ def _reseed() -> None:
         numpy_random.seed()
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
-        tempfile.tempdir = None  # it may have been another folder before
+        vars(tempfile)["tempdir"] = None  # it may have been another folder before
 
 
 def _forget_runtime() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import uuid
 from typing import TYPE_CHECKING, Literal
 
@@ -50,6 +51,7 @@ class EnvironmentFactory:
         self._sampler = MemorySampler()
         self._logs: dict[str, LogFile] = {}
         self._bytecode = settings.run_dir / "bytecode"
+        self._tmp = settings.run_dir / f"tmp{log_suffix}"  # a folder for each, without namespaces
         self._visible = (
             *interpreter_folders(),
             *(str(path) for path in settings.tmp_visible),
@@ -59,6 +61,7 @@ class EnvironmentFactory:
     async def warm_up(self, functions: Sequence[Function]) -> None:
         """Have every zygote ready that these functions need."""
         self._bytecode.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._tmp, ignore_errors=True)  # left by a host that was killed
         await self._zygotes.warm_up(functions)
 
     def code_changed(self, name: str) -> None:
@@ -70,7 +73,7 @@ class EnvironmentFactory:
     ) -> Environment:
         """Start one environment; `owner` hears when it is ready. Raises `RuntimeFailed`."""
         log = EnvironmentLog(self._log_file(function), self._metrics.take_emf)
-        log_stream = _log_stream()
+        log_stream = _log_stream(function)
         environment = Environment(
             function,
             owner,
@@ -94,7 +97,7 @@ class EnvironmentFactory:
             functools.partial(self._launch, function, variables),
             functools.partial(self._attend, environment),
             environment.on_exit,
-            self._settings.run_dir / "tmp" / uuid.uuid4().hex,
+            self._tmp / uuid.uuid4().hex,
         )
         try:
             await environment.start(server, launcher, launcher.close)
@@ -164,5 +167,7 @@ class EnvironmentFactory:
         return self._logs[function.name]
 
 
-def _log_stream() -> str:
-    return f"{clock.now():%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
+def _log_stream(function: Function) -> str:
+    """Its name is the function's, too, where several functions may share a group."""
+    name = function.name if function.logging.group else ""
+    return f"{clock.now():%Y/%m/%d}/{name}[$LATEST]{uuid.uuid4().hex}"

@@ -38,9 +38,9 @@ class EventSourceMetrics:
         self.filtered = counter("filtered", "Records that FilterCriteria did not let through")
         self.dead_letters = counter("dead_letters", "Records sent to OnFailure", "condition")
         self.dropped = counter("dropped", "Records given up without a destination")
-        self.age = gauge("iterator_age_seconds", "Age of the oldest record of the last batch")
+        self.age = gauge("batch_oldest_seconds", "Age of the oldest record of the last batch")
         self.oldest = gauge(
-            "oldest_unsettled_seconds", "Age of the oldest record read and not settled"
+            "unsettled_oldest_seconds", "Age of the oldest record read and not settled"
         )
         self.lag = gauge("lag", "Records of the partition that are not settled", "partition")
         self.runs = Counter(

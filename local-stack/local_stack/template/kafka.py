@@ -59,6 +59,12 @@ _COMMON = frozenset(
         "Tags",
     ]
 )
+_PROVISIONED_ONLY = (
+    "BisectBatchOnFunctionError",
+    "DestinationConfig",
+    "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts",
+)
 _OF_SAM: Mapping[str, frozenset[str]] = {
     "SelfManagedKafka": _COMMON | {"ConsumerGroupId", "KafkaBootstrapServers"},
     "MSK": _COMMON | {"ConsumerGroupId", "Stream"},
@@ -145,6 +151,7 @@ def _rest(place: Place, properties: Mapping[str, Any], start: KafkaSource) -> Ka
     if age_s_max != -1 and age_s_max < AGE_S_MIN:
         place.fail("MaximumRecordAgeInSeconds", f"is -1 or from {AGE_S_MIN} to {AGE_S_MAX}")
     bisect = properties.get("BisectBatchOnFunctionError")
+    _warn_of_aws(place, properties)
     return replace(
         start,
         group_id=group_id,
@@ -165,6 +172,16 @@ def _rest(place: Place, properties: Mapping[str, Any], start: KafkaSource) -> Ka
         access=read_access(place, properties),
         enabled=place.boolean("Enabled", _switch(properties.get("Enabled")), default=True),
     )
+
+
+def _warn_of_aws(place: Place, properties: Mapping[str, Any]) -> None:
+    """What works here without provisioned mode, and not on AWS."""
+    if properties.get("ProvisionedPollerConfig"):
+        return
+    for name in _PROVISIONED_ONLY:
+        if properties.get(name):
+            message = "AWS takes it in provisioned mode only: add ProvisionedPollerConfig"
+            place.source.warn(place.at, f"{place.path}.{name}", message)
 
 
 def _number(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from typing_extensions import override
 
 from local_stack.errors import Throttled
 from local_stack.invoke.async_lines import LINE_RUNNING_MAX
 from local_stack.invoke.async_queue import AsyncQueue
-from local_stack.invoke.invoker import Invoker
 from local_stack.model import AsyncConfig, Destination
 from local_stack.telemetry.metrics import Metrics
 from tests.fakes.async_events import FakeInvoker, FakeStore, FakeTopics
 from tests.support.functions import a_function
 from tests.support.virtual_time import VirtualTimeLoop, virtual_time
+
+if TYPE_CHECKING:
+    from local_stack.invoke.invoker import Invoker
 
 TOPIC = Destination("kafka", "ended")
 FUNCTIONS = [
@@ -47,6 +50,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.answered: Counter[str] = Counter()  # by the function, worked or failed
         self.queue = self._host()
 
+    @override
     def teardown(self) -> None:
         self._drain()
         self._time.__exit__(None, None, None)
@@ -87,7 +91,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.loop.advance(seconds)
 
     @rule(away=st.booleans())
-    def set_broker(self, away: bool) -> None:  # noqa: FBT001 - Hypothesis calls it
+    def set_broker(self, away: bool) -> None:
         self.topics.is_away = away
 
     @rule()
@@ -131,4 +135,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestQueueMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)

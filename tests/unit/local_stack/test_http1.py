@@ -48,6 +48,20 @@ def test_an_answer_is_one_piece(
 # --- requests --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_header_names_are_kept_as_they_were_sent_on_demand(*, keep: bool) -> None:
+    async def test(server: Server) -> None:
+        server.http.keep_names = keep
+        await server.exchange(get("/", b"X-Thing: One"), get("/", b"x-OTHER: Two"))
+
+        names = [request.raw_names for request in server.requests]
+        sent = [[b"host", b"X-Thing", b"connection"], [b"host", b"x-OTHER", b"connection"]]
+        assert names[0] == (sent[0] if keep else None)
+        assert all(name in ((sent[0], sent[1]) if keep else (None,)) for name in names)
+
+    run(test)
+
+
 def test_a_request_is_taken_apart() -> None:
     async def test(server: Server) -> None:
         await server.exchange(get("/a%20b?c=%20d&e", b"X-Thing: One", b"X-Thing: Two"))

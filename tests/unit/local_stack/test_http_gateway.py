@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import pytest
 
 from local_stack.errors import RuntimeFailed, Throttled
-from local_stack.model import Api, FunctionUrl, Route, Template
+from local_stack.model import Api, Cors, FunctionUrl, LambdaAuthorizer, Route, Template
 from local_stack.settings import Limits
 from local_stack.triggers.http.source import PAYLOAD_BYTES_MAX, HttpGateway
 from tests.fakes.http_invoker import FakeInvoker
@@ -195,3 +195,23 @@ def test_in_the_problem_style_every_address_answers_problems(loop: VirtualTimeLo
 
         assert response.status == 500
         assert json.loads(response.body)["code"] == "internal_error"
+
+
+def test_a_default_route_with_an_authorizer_guards_preflights_too(loop: VirtualTimeLoop) -> None:
+    """As the guide says: an `OPTIONS /{proxy+}` route without one is the way out."""
+    asks = LambdaAuthorizer("Asks", "F", identity_sources=("$request.header.x-token",))
+    api = Api("H", cors=Cors(("*",)), authorizers={"Asks": asks})
+    guarded = Route("ANY", "$default", api="H", authorizer="Asks")
+    headers = [("origin", "https://a.example"), ("access-control-request-method", "GET")]
+    statuses = []
+    for routes in ((guarded,), (guarded, Route("OPTIONS", "/{proxy+}", api="H"))):
+        function = replace(a_function("F"), routes=routes)
+        template = Template(Path("/template.yaml"), {"F": function}, {"H": api})
+        invoker = FakeInvoker()
+        gateway = HttpGateway(cast("Invoker", invoker), template, limits=Limits(), style="aws")
+        response = loop.run(gateway.handle(a_request("OPTIONS", "/a", headers=headers)))
+        statuses.append(response.status)
+        assert dict(response.headers)[b"access-control-allow-origin"] == b"*"
+        assert invoker.events == []
+
+    assert statuses == [401, 204]

@@ -150,10 +150,11 @@ def test_a_named_stage_answers_under_its_name_and_bare() -> None:
 
 
 def test_a_rest_api_shows_the_path_without_its_stage() -> None:
-    router = _router(("A", "Prod", ("GET /a/{b}",), "rest"))
+    router = _router(("A", "Prod", ("GET /a/{b}", "GET /plain"), "rest"))
 
     assert _answers(router, "/Prod/a/x%20y") == _answers(router, "/a/x%20y") == "A /a/x%20y"
     assert _answers(router, "/Prod/a/x/") == "A /a/x/"  # a slash at the end is nothing to it
+    assert _answers(router, "/Prod/plain/") == "A /plain/"
 
 
 @pytest.mark.parametrize(

@@ -46,15 +46,11 @@ class World:
     def runtime(self) -> FakeRuntime:
         return self.starter.runtimes[-1]
 
-    def finish(self, *, fails: bool = False) -> str:
+    def finish(self) -> str:
         """End what runs, and return the id it ran under."""
         invocation = self.runtime.invocation
         assert invocation is not None
-        if fails:
-            self.runtime.environment.errored(invocation.request_id, b"{}")
-            self.runtime.next()
-        else:
-            self.runtime.finish()
+        self.runtime.finish()
         self.loop.settle()
         return invocation.request_id
 

@@ -124,7 +124,7 @@ def test_a_batch_that_works_leaves_nothing() -> None:
     assert world.seen() == [[1, 2, 7]]
     assert world.count("batches_total") == 1
     assert world.count("records_total") == 3
-    assert world.count("iterator_age_seconds") == 1.0
+    assert world.count("batch_oldest_seconds") == 1.0
 
 
 def test_of_a_failed_batch_every_partition_is_tried_again_by_itself() -> None:

@@ -112,6 +112,7 @@ def test_nothing_reported_means_that_all_went_well(payload: bytes) -> None:
     [
         (_failures(("orders-0", 16)), {0: 16}),
         (_failures(("orders-0", 17), ("orders-0", 16)), {0: 16}),
+        (_failures(("orders-0", 16), ("orders-0", 17)), {0: 16}),
         (_failures(("orders-2", 4), ("orders-0", 17)), {0: 17, 2: 4}),
         (_failures(("orders-2", 5), ("orders-2", 5)), {2: 5}),
     ],

@@ -61,12 +61,52 @@ def test_a_follower_sees_finished_lines_once_and_goes_through_a_rotation(tmp_pat
     with path.open("a") as file:
         file.write("o\n")
     seen.append(follower.read())
+    with path.open("a") as file:
+        file.write("last\n")
     path.rename(tmp_path / "part.log.1")
     seen.append(follower.read())
     path.write_text("new\n")
     seen.append(follower.read())
+    follower.close()
 
-    assert seen == [[], ["one"], ["two"], [], ["new"]]
+    assert seen == [[], ["one"], ["two"], ["last"], ["new"]]
+
+
+def test_what_was_written_before_a_rotation_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "part.log"
+    path.write_text("old\n")
+    follower = logfiles.Follower(path)
+    with path.open("a") as file:
+        file.write("last\n")
+    path.rename(tmp_path / "part.log.1")
+    path.write_text("new\n")
+
+    assert follower.read() == ["last", "new"]
+    follower.close()
+
+
+def test_a_log_that_was_cut_short_is_read_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "part.log"
+    path.write_text("a long line\n")
+    follower = logfiles.Follower(path)
+    path.write_text("short\n")
+
+    assert follower.read() == ["short"]
+    follower.close()
+
+
+def test_logs_that_begin_while_they_are_followed_are_followed_too(settings: Settings) -> None:
+    lines: list[str] = []
+
+    def write(line: str) -> None:
+        lines.append(line)
+        raise KeyboardInterrupt
+
+    found = iter([{}, *[{"New": settings.log_dir / "nginx.log"}] * 10])
+    with pytest.raises(KeyboardInterrupt):
+        logfiles.follow(lambda: next(found), write)
+
+    assert lines == ["ready"]
 
 
 def test_the_tail_of_a_missing_log_says_so(tmp_path: Path) -> None:

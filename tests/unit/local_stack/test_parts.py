@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from local_stack.model import Schedule, Template
+from local_stack.model import AsyncConfig, Destination, Schedule, Template
 from local_stack.parts import brought, parts_of
 from local_stack.settings import Settings
+from tests.support.functions import a_function
 
 ALL = {
     "DatabaseUrl": "{postgres.url}",
@@ -51,6 +53,13 @@ def test_a_store_that_somebody_brought_is_not_started() -> None:
 def test_event_sources_run_only_when_the_template_has_some() -> None:
     assert "event-sources" not in _names(_settings())
     assert "event-sources" in _names(_settings(), SCHEDULED)
+
+
+def test_a_broker_runs_for_events_whose_records_go_to_a_topic() -> None:
+    config = AsyncConfig(on_failure=Destination("kafka", "dead-letters"))
+    functions = {"Hello": a_function(async_config=config)}
+
+    assert "kafka" in _names(_settings(), replace(BARE, functions=functions))
 
 
 def test_every_replica_is_a_part_with_ports_of_its_own() -> None:

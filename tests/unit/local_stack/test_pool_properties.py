@@ -149,6 +149,12 @@ class PoolMachine(RuleBasedStateMachine):
                 self.sides[side].abandoned.add(call.request_id)
                 return
 
+    @rule(side=ONE_OF_TWO)
+    def a_caller_has_waited_long_enough(self, side: int) -> None:
+        for call in self.sides[side].open_calls:
+            self.sides[side].pool.give_up(call)
+        self.loop.settle()
+
     @precondition(lambda self: self._among(State.STARTING, State.RESTARTING))
     @rule(which=WHICH)
     def an_environment_becomes_ready(self, which: int) -> None:

@@ -101,3 +101,21 @@ def test_this_machine_passes() -> None:
 
 def test_free_space_is_told_for_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
     assert preflight.disk_free_bytes(tmp_path / "a" / "b") > 0
+
+
+def test_what_reload_may_watch_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_INOTIFY", tmp_path)
+    with pytest.raises(SettingsError, match="no inotify here"):
+        preflight.inotify()
+    (tmp_path / "max_user_instances").write_text("128\n")
+    (tmp_path / "max_user_watches").write_text(f"{preflight.WATCHES_MIN}\n")
+    assert preflight.inotify() == "max_user_watches 8192, max_user_instances 128"
+
+    (tmp_path / "max_user_watches").write_text(f"{preflight.WATCHES_MIN - 1}\n")
+    with pytest.raises(SettingsError, match=r"sysctl fs\.inotify\.max_user_watches"):
+        preflight.inotify()
+
+
+def test_the_machine_is_told() -> None:
+    assert "CPUs" in preflight.machine()
+    assert "tmp" in preflight.own_tmp() or "EphemeralStorage" in preflight.own_tmp()

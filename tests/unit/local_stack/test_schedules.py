@@ -102,8 +102,8 @@ class Runs:
         event = json.loads(payload)
         assert event["detail-type"] == "Scheduled Event"
         self.ticks.append((datetime.fromisoformat(event["time"]) - BEGAN).total_seconds())
-        assert self.running == 0, "two runs at once"
         self.times.append(round(self._loop.time() - self._began, 3))
+        assert self.running == 0, "two runs at once"
         self.running += 1
         await asyncio.sleep(self._lasts_s)
         self.running -= 1

@@ -242,6 +242,20 @@ def test_what_sam_build_wrote_belongs_to_the_project_that_was_built(project: Pat
     assert find_project_dir(build) == project
 
 
+def test_limits_that_are_given_win_one_by_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "pyproject.toml").write_text(
+        "[tool.local-stack.limits]\nhttp_waiters = 1\nlog_files = 1\naccount_concurrency = 1\n"
+    )
+    monkeypatch.setenv("LOCAL_STACK_LIMIT_LOG_FILES", "2")
+    monkeypatch.setenv("LOCAL_STACK_LIMIT_ACCOUNT_CONCURRENCY", "2")
+
+    limits = load_settings(project, {"limits": {"account_concurrency": 3}}).limits
+
+    assert (limits.http_waiters, limits.log_files, limits.account_concurrency) == (1, 2, 3)
+
+
 def test_parameters_and_variables_that_are_given_win_one_by_one(project: Path) -> None:
     (project / "pyproject.toml").write_text(
         '[tool.local-stack.parameters]\nA = "1"\nB = "1"\n'

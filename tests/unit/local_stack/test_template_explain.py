@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local_stack.template.explain import Line, explain, summary
+from local_stack.template.explain import Line, explain, remarks, summary
 from tests.support.templates import Project
 
 if TYPE_CHECKING:
@@ -83,6 +83,14 @@ def test_a_template_is_explained_line_by_line(project: Project) -> None:
             runs=False,
         ),
     ]
+
+
+def test_who_starts_it_is_told_what_does_not_run_and_no_more(project: Project) -> None:
+    template = project.skipping(TEXT)
+
+    told = [text for text in remarks(template) if text not in template.warnings]
+
+    assert [text.partition(": ")[0] for text in told] == ["template.yaml:28", "template.yaml:21"]
 
 
 def test_a_template_is_summed_up_in_one_line(project: Project) -> None:

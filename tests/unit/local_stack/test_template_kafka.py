@@ -342,3 +342,14 @@ def test_what_does_not_run_here_can_be_left_out(project: Project) -> None:
     assert template.kafka_sources == ()
     assert list(template.functions) == ["Hello"]
     assert "Queue mode" in template.skipped[0].message
+
+
+def test_what_aws_takes_in_provisioned_mode_only_is_told(project: Project) -> None:
+    limits = "MaximumRetryAttempts: 3\nBisectBatchOnFunctionError: true"
+    provisioned = limits + "\nProvisionedPollerConfig: {MinimumPollers: 1}"
+
+    told = project.load(_mapping(limits)).warnings
+
+    assert [text for text in told if "MaximumRetryAttempts: AWS takes it in provisioned" in text]
+    assert [text for text in told if "BisectBatchOnFunctionError: AWS takes it" in text]
+    assert not [t for t in project.load(_mapping(provisioned)).warnings if "provisioned" in t]

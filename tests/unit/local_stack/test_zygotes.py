@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import itertools
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -15,6 +15,7 @@ from local_stack.model import Function
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from local_stack.environments.worker import Zygote
 
@@ -167,5 +168,5 @@ def test_a_zygote_that_keeps_failing_is_tried_less_and_less_often(
 
     asyncio.run(scenario())
 
-    waits = [after - before for before, after in zip(tried_at, tried_at[1:], strict=False)]
+    waits = [after - before for before, after in itertools.pairwise(tried_at)]
     assert waits == [0.25, 1, 2, 4, 8, 16, 30, 30]
