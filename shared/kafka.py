@@ -34,6 +34,9 @@ REQUEST_TIMEOUT_S = 3.0
 LINGER_S = 1.0  # longer than it takes to hand over a batch (25 ms for 1,000): flush sends it
 DELIVERY_TIMEOUT_S = LINGER_S + REQUEST_TIMEOUT_S
 TOPICS_FRESH_S = 5.0
+TOPICS_KNOWN_S = 5.0
+TOPICS_LOOK_S = 0.05
+_pause = threading.Event()
 # The broker's own limit is 1 MiB a batch (message.max.bytes); callers keep below with this.
 PUBLISH_BYTES_MAX = 900_000
 
@@ -208,7 +211,7 @@ def ensure_topics() -> list[str]:
         missing = [topic for topic in TOPIC_PARTITIONS if topic not in _partition_counts(admin)]
         for topic in missing:
             _create_topic(admin, topic)
-        counts = _partition_counts(admin)
+        counts = _known_partitions(admin)
     except (KafkaError, OSError) as error:
         raise KafkaUnavailable from error
     finally:
@@ -310,6 +313,16 @@ def _partition_counts(admin: Any) -> dict[str, int]:
         for topic in admin.describe_topics()
         if topic["error_code"] == 0
     }
+
+
+def _known_partitions(admin: Any) -> dict[str, int]:
+    """The partitions of each topic; a real broker acknowledges a topic before it tells of it."""
+    deadline = clock.Deadline.after(TOPICS_KNOWN_S)
+    while True:
+        counts = _partition_counts(admin)
+        if counts.keys() >= TOPIC_PARTITIONS.keys() or deadline.passed():
+            return counts
+        _pause.wait(TOPICS_LOOK_S)
 
 
 def _create_topic(admin: Any, topic: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from local_stack.telemetry.source_metrics import EventSourceMetrics
 from tests.support.host import (
     PROJECTS,
     RunningHost,
@@ -85,6 +86,17 @@ def test_every_host_tells_the_sum_of_all_hosts() -> None:
         other.process.wait()
         assert '\nlambda_invocations_total{function="Echo"} 2.0\n' in one.metrics()
         assert "host 2 does not answer for its metrics" in one.output()
+
+
+def test_a_host_tells_of_the_event_sources_too(host: RunningHost) -> None:
+    metrics = EventSourceMetrics()
+    metrics.dropped.labels("Orders").inc(3)
+
+    metrics.write(host.settings.run_dir, 1)
+    try:
+        assert '\nkafka_source_dropped_total{source="Orders"} 3.0\n' in host.metrics()
+    finally:
+        (host.settings.run_dir / "event-sources-1.prom").unlink()
 
 
 def test_a_port_that_is_taken_is_named_with_its_remedy(host: RunningHost) -> None:
