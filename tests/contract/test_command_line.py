@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 ANN = '{"body": "{\\"name\\": \\"Ann\\"}"}'
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def idle() -> Iterator[StackUnderTest]:
     """A project whose stack does not run."""
     with new_stack(PROJECTS / "tested") as stack:

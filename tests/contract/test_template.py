@@ -104,7 +104,10 @@ def test_events_go_where_the_application_says() -> None:
     (source,) = TEMPLATE.kafka_sources
     assert (source.function, source.topic) == ("SinkBetEvents", events.BET_EVENTS_TOPIC)
     assert source.starting_position == "TRIM_HORIZON"
-    assert [schedule.function for schedule in TEMPLATE.schedules] == ["RelayOutbox", "ReconcileBets"]
+    assert [schedule.function for schedule in TEMPLATE.schedules] == [
+        "RelayOutbox",
+        "ReconcileBets",
+    ]
     text = (REPOSITORY / "docs" / "events.md").read_text(encoding="utf-8")
     for topic in events.TOPIC_PARTITIONS:
         assert f"`{topic}`" in text

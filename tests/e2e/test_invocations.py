@@ -31,7 +31,14 @@ pytestmark = pytest.mark.e2e
 EVENTS = REPOSITORY / "tests" / "events"
 FUNCTIONS = {
     *("CheckHealth", "PlaceBet", "ListUserBets", "GetBetAnalytics", "GetMetrics", "ListGames"),
-    *("GetWallet", "DepositFunds", "RelayOutbox", "SinkBetEvents", "ReconcileBets", "MigrateSchema"),
+    *(
+        "GetWallet",
+        "DepositFunds",
+        "RelayOutbox",
+        "SinkBetEvents",
+        "ReconcileBets",
+        "MigrateSchema",
+    ),
 }
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:ListGames"
 DONE_TIMEOUT_S = 60

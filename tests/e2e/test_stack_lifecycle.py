@@ -268,7 +268,8 @@ def test_up_starts_what_was_stopped(idle: StackUnderTest) -> None:
 
     assert "Kafka" in said
     assert "PostgreSQL" not in said
-    assert _is_healthy(idle)
+    status = idle.status()
+    assert status["healthy"], status
 
 
 def test_two_ups_and_two_downs_at_once_agree(idle: StackUnderTest) -> None:

@@ -99,7 +99,7 @@ def test_powertools_logs_and_metrics_are_seen(powertools: StackUnderTest) -> Non
         "the line is in the function's log",
     )
     metrics = _get(powertools.lambda_url + "/_local_stack/metrics").text
-    assert "HelloWorldInvocations" in metrics
+    assert "starter_helloworldinvocations_count" in metrics
 
 
 def test_another_runtime_than_the_local_one_is_warned_of(powertools: StackUnderTest) -> None:

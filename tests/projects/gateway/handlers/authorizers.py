@@ -32,9 +32,7 @@ def policy(event, context):
         "principalId": user,
         "policyDocument": {
             "Version": "2012-10-17",
-            "Statement": [
-                {"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}
-            ],
+            "Statement": [{"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}],
         },
         "context": {"call": next(_CALLS), "vip": True, "arn": event["methodArn"]},
     }

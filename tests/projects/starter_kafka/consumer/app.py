@@ -14,7 +14,10 @@ def handler(event: ConsumerRecords, context):
             handle(record.value)
         except (KeyError, TypeError, ValueError):
             logger.exception("order refused", offset=record.offset)
-            identifier = {"partition": f"{record.topic}-{record.partition}", "offset": record.offset}
+            identifier = {
+                "partition": f"{record.topic}-{record.partition}",
+                "offset": record.offset,
+            }
             failures.append({"itemIdentifier": identifier})
     return {"batchItemFailures": failures}
 
