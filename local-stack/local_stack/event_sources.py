@@ -98,10 +98,7 @@ class EventSources:
             task.cancel()
         await runs.end(RUN_END_SECONDS)
         # What a relay has just published would be lost with the embedded broker, which stops next.
-        forgets = (
-            self._settings.kafka_bootstrap_servers is None and self._settings.kafka == "embedded"
-        )
-        drain_s = DRAIN_SECONDS if forgets else 0.0
+        drain_s = DRAIN_SECONDS if self._settings.broker_forgets else 0.0
         await asyncio.gather(*(mapping.stop(drain_s=drain_s) for mapping in mappings))
         await invoke.http.aclose()
         for task in failed:

@@ -236,6 +236,7 @@ class KafkaSource:
     pollers_max: int = 200
     access: tuple[SourceAccess, ...] = ()
     security: KafkaSecurity | None = None  # what `access` stands for, once secrets are read
+    session_s: float = 6.0  # a member that is silent for so long loses its partitions
     enabled: bool = True
 
 

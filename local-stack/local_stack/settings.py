@@ -155,6 +155,11 @@ class Settings(BaseModel):
         """Where processes and functions log."""
         return self.stack_dir / "logs"
 
+    @property
+    def broker_forgets(self) -> bool:
+        """Whether the stack's own broker is the embedded one, which keeps records in memory."""
+        return self.kafka_bootstrap_servers is None and self.kafka == "embedded"
+
     def host_ports(self, index: int) -> tuple[int, int]:
         """The HTTP gateway's and the Lambda API's port of host `index` (from 1)."""
         base = self.ports.hosts + 2 * (index - 1)

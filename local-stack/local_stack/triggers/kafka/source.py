@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     Left = Mapping[int, tuple[Piece, ...]]
 
 _LOGGER = logging.getLogger(__name__)
-SESSION_TIMEOUT_MS = 6000  # the embedded broker assigns a new group after half of it
-HEARTBEAT_MS = 1500
+HEARTBEATS = 4  # a session: three may be missed
 POLL_S_MAX = 0.25  # how long a stop, or a settled batch, may have to wait for the thread
 POLL_S_BUSY = 0.02
 RECONNECT_S = 1.0
@@ -173,8 +172,8 @@ class KafkaPoller:
             auto_offset_reset="latest" if latest else "earliest",
             enable_auto_commit=False,
             allow_auto_create_topics=False,
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
+            session_timeout_ms=int(self._source.session_s * 1000),
+            heartbeat_interval_ms=int(self._source.session_s * 1000) // HEARTBEATS,
             fetch_max_bytes=FETCH_BYTES_MAX,
             reconnect_backoff_max_ms=1000,
             request_timeout_ms=10_000,
