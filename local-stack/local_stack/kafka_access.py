@@ -38,12 +38,11 @@ EMBEDDED_SESSION_S = 3.0
 
 def resolve_source(source: KafkaSource, settings: Settings) -> KafkaSource:
     """`source` with brokers and secrets filled in. Raises `SettingsError`."""
+    own = settings.addresses()["kafka.bootstrap_servers"]
     if source.kind == "msk":
-        own = settings.addresses()["kafka.bootstrap_servers"]
         servers = settings.msk_clusters.get(source.source_arn or "", own)
         source = replace(source, bootstrap_servers=tuple(servers.split(",")))
-    own = settings.addresses()["kafka.bootstrap_servers"].split(",")
-    if settings.broker_forgets and list(source.bootstrap_servers) == own:
+    if settings.broker_forgets and ",".join(source.bootstrap_servers) == own:
         source = replace(source, session_s=EMBEDDED_SESSION_S)
     return replace(source, security=_security(source, settings)) if source.access else source
 

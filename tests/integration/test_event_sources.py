@@ -16,7 +16,7 @@ from local_stack.event_sources import EventSources
 from local_stack.http1 import HttpRequest, HttpResponse, HttpServer
 from local_stack.settings import Settings
 from local_stack.telemetry import source_metrics
-from tests.support.kafka_source import eventually, quick_groups
+from tests.support.kafka_source import eventually, sockets_collected
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ Resources:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     monkeypatch.setattr(source_metrics, "WRITE_EVERY_S", 0.1)
-    with quick_groups(monkeypatch, caplog):
+    with sockets_collected(caplog):
         yield
 
 

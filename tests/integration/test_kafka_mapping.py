@@ -28,8 +28,8 @@ from tests.support.kafka_source import (
     failures,
     places_of,
     polling,
-    quick_groups,
     run,
+    sockets_collected,
 )
 from tests.support.wait import wait_until
 
@@ -50,8 +50,8 @@ CLUSTER = "arn:aws:kafka:us-east-1:000000000000:cluster/c/1"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with quick_groups(monkeypatch, caplog):
+def quick(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with sockets_collected(caplog):
         yield
 
 

@@ -21,8 +21,8 @@ from tests.support.kafka_source import (
     failures,
     places_of,
     polling,
-    quick_groups,
     run,
+    sockets_collected,
 )
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with quick_groups(monkeypatch, caplog):
+def quick(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with sockets_collected(caplog):
         yield
 
 

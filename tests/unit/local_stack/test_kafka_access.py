@@ -54,6 +54,23 @@ def test_the_stacks_broker_stands_for_an_msk_cluster(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "session_s"),
+    [
+        ({}, 3.0),
+        ({"kafka": "apache"}, 6.0),  # the least that Kafka takes
+        ({"kafka_bootstrap_servers": "127.0.0.1:19092"}, 6.0),
+        ({"msk_clusters": {CLUSTER: "m-1:9"}}, 6.0),
+    ],
+)
+def test_sessions_are_short_with_the_embedded_broker_only(
+    tmp_path: Path, fields: dict[str, Any], session_s: float
+) -> None:
+    source = _source(kind="msk", source_arn=CLUSTER)
+
+    assert resolve_source(source, _settings(tmp_path, **fields)).session_s == session_s
+
+
+@pytest.mark.parametrize(
     ("kind", "mechanism"),
     [
         ("BASIC_AUTH", "PLAIN"),
