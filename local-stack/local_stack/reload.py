@@ -80,9 +80,11 @@ class Reloader:
                     await self._watch(watching)
                 except FileNotFoundError:
                     await asyncio.sleep(RETRY_SECONDS)
-        except OSError as error:
+        except Exception as error:  # whatever it is, the host goes on, and says so
             self.state = f"off: {error}"
-            _LOGGER.warning("reload is off, what is saved needs a restart: %s", error)
+            _LOGGER.warning(
+                "reload is off, what is saved needs a restart: %s", error, exc_info=True
+            )
         finally:
             await self._forget(self._upcoming)
 

@@ -138,8 +138,10 @@ def read_notes(settings: Settings, hosts: Sequence[dict[str, Any]]) -> list[str]
 def _part_status(settings: Settings, part: Part, info: ProcessInfo | None) -> PartStatus:
     if info is None:
         return PartStatus(part.name, "stopped", None, part.address, None, None, None)
-    running = info.state == "RUNNING"
-    state = ("ready" if part.is_ready() else "not ready") if running else _WORDS[info.state]
+    state = _WORDS.get(info.state, "not ready")
+    # The process manager calls a part STARTING for its first second, however ready it is.
+    if info.state in ("RUNNING", "STARTING") and part.is_ready():
+        state = "ready"
     path = count_path(settings, part.name)
     starts = path.stat().st_size if path.exists() else 0
     return PartStatus(

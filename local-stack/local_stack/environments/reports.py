@@ -5,6 +5,7 @@ Which of them, and when, is decided by `environment.py`; how they read by `telem
 
 from __future__ import annotations
 
+import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 UNHANDLED = "Unhandled"
 EXIT_ERROR, OUT_OF_MEMORY = "Runtime.ExitError", "Runtime.OutOfMemory"
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Reports:
@@ -87,15 +90,18 @@ class Reports:
         self._duration.observe(seconds)
         if function_error is not None:
             self._errors.inc()
-        self._log.drain()
         init_ms, self.init_ms = self.init_ms, None
-        self._log.line(
-            self._lines.end(
-                invocation.request_id, seconds * 1000, memory_used_mb, init_ms, status, error_type
-            )
+        report = self._lines.end(
+            invocation.request_id, seconds * 1000, memory_used_mb, init_ms, status, error_type
         )
-        if not invocation.done.done():
+        tail = b""
+        try:
+            self._log.drain()
+            self._log.line(report)
             tail = self._log.take_tail() if invocation.want_tail else b""
+        except Exception:  # an answer must not be lost for a line of its log
+            _LOGGER.exception("the log of %s cannot be written", self._name)
+        if not invocation.done.done():
             invocation.done.set_result(
                 Outcome(invocation.request_id, payload, function_error, tail, seconds * 1000)
             )

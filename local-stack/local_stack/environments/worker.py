@@ -155,7 +155,8 @@ class Zygote:
         finally:
             self._forks.pop(request["id"], None)
         if pid in self._early_exits:
-            on_exit(self._early_exits.pop(pid))
+            # Not before the caller knows of the process: it has descriptors to close first.
+            asyncio.get_running_loop().call_soon(on_exit, self._early_exits.pop(pid))
         else:
             self._exits[pid] = on_exit
         return pid
@@ -167,8 +168,9 @@ class Zygote:
         try:
             os.killpg(pid, sent_signal)
         except ProcessLookupError:
-            # Killed between fork and setpgid: there is no group yet.
-            os.kill(pid, sent_signal)
+            # Killed between fork and setpgid: there is no group yet. Or reaped, and not yet told.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sent_signal)
 
     async def stop(self) -> None:
         """End the zygote, which ends first whatever its environments still run."""
@@ -186,8 +188,7 @@ class Zygote:
             self._close()
 
     def _on_message(self) -> None:
-        assert self._control is not None
-        while True:
+        while self._control is not None:
             try:
                 data = self._control.recv(MESSAGE_BYTES_MAX)
             except BlockingIOError:
@@ -209,13 +210,8 @@ class Zygote:
             for name, reason in message["failed"].items():
                 _LOGGER.warning("%s cannot be preloaded: %s", name, reason)
             self._ready.set_result(None)
-        elif "forked" in message:
-            forked = self._forks.get(message["forked"])
-            if forked is not None and not forked.done():
-                forked.set_result(message["pid"])
-            else:  # whoever asked has given up: nobody would ever end it
-                self._exits[message["pid"]] = lambda _: None
-                self.kill(message["pid"])
+        elif "asked" in message:
+            self._on_forked(message)
         elif "exited" in message:
             pid, status = message["exited"], message["status"]
             on_exit = self._exits.pop(pid, None)
@@ -224,6 +220,17 @@ class Zygote:
             elif self._forks:  # died before the coroutine that forked it ran again
                 self._early_exits[pid] = status
             self._close_if_done()
+
+    def _on_forked(self, message: Mapping[str, Any]) -> None:
+        forked, pid = self._forks.get(message["asked"]), message.get("pid")
+        if forked is not None and not forked.done():
+            if pid is None:
+                forked.set_exception(OSError(message["error"]))
+            else:
+                forked.set_result(pid)
+        elif pid is not None:  # whoever asked has given up: nobody would ever end it
+            self._exits[pid] = lambda _: None
+            self.kill(pid)
 
     def _close(self) -> None:
         """The zygote is gone: so are its environments."""

@@ -158,7 +158,15 @@ class _Environments:
         if not data:
             return False
         request = json.loads(data)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes, or no memory: for now
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._control.send(
+                json.dumps({"asked": request["id"], "error": error.strerror}).encode()
+            )
+            return True
         if pid == 0:
             signal.set_wakeup_fd(-1)
             os.close(self._wake_read)
@@ -168,7 +176,7 @@ class _Environments:
         self._living.add(pid)
         for descriptor in descriptors:
             os.close(descriptor)
-        self._control.send(json.dumps({"forked": request["id"], "pid": pid}).encode())
+        self._control.send(json.dumps({"asked": request["id"], "pid": pid}).encode())
         return True
 
     def _drain(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from local_stack import clock
@@ -38,6 +40,7 @@ class Zygotes:
         self._tasks: dict[Key, asyncio.Task[Zygote]] = {}
         self._keys: dict[str, Key] = {}  # by function, while its code stays the same
         self._outdated: dict[str, Key] = {}
+        self._changes: Counter[str] = Counter()
         self._started: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
 
@@ -54,9 +57,12 @@ class Zygotes:
         """
         shared = await self._zygote(SHARED)
         key = self._keys.get(function.name)
-        if key is None:
-            key = await asyncio.to_thread(key_of, function, shared.modules)
-            self._keys[function.name] = key
+        while key is None:
+            changes = self._changes[function.name]
+            found = await asyncio.to_thread(key_of, function, shared.modules)
+            if self._changes[function.name] != changes:
+                continue  # a file was saved while they were looked at
+            key = self._keys[function.name] = found
             self._retire(self._outdated.pop(function.name, SHARED))
         return shared if key == SHARED else await self._zygote(key)
 
@@ -66,6 +72,7 @@ class Zygotes:
         A zygote that has imported copies that are not the same any more ends with the last of its
         environments; the shared one holds no function's code.
         """
+        self._changes[name] += 1
         key = self._keys.pop(name, None)
         if key is not None:
             self._outdated[name] = key
@@ -83,8 +90,8 @@ class Zygotes:
         if key == SHARED or key in self._keys.values() or key in self._outdated.values():
             return
         task = self._tasks.pop(key, None)
-        if task is not None and task.done() and _alive(task):
-            task.result().retire()
+        if task is not None:
+            task.add_done_callback(_retire_started)
 
     async def _zygote(self, key: Key) -> Zygote:
         task = self._tasks.get(key)
@@ -147,15 +154,19 @@ def own_copies(function: Function, imported: Collection[str]) -> list[str]:
 def _files(path: str) -> Iterator[tuple[str, int, int]]:
     """Every file of a copy, with its time and size."""
     entries = list(_entries(path))
-    if not entries:
-        status = os.stat(path)  # noqa: PTH116 - of thousands of files
-        yield path, status.st_mtime_ns, status.st_size
     for entry in entries:
-        if entry.is_dir():
+        if entry.is_dir(follow_symlinks=False):
             yield from _files(entry.path)
         elif not entry.name.endswith(".pyc"):
-            status = entry.stat()
-            yield entry.path, status.st_mtime_ns, status.st_size
+            yield from _state(entry.path)
+    if not entries:
+        yield from _state(path)
+
+
+def _state(path: str) -> Iterator[tuple[str, int, int]]:
+    with contextlib.suppress(OSError):  # a link to nowhere, or gone meanwhile
+        status = os.stat(path)  # noqa: PTH116 - of thousands of files
+        yield path, status.st_mtime_ns, status.st_size
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
@@ -164,6 +175,11 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
             yield from entries
     except OSError:  # a file, or gone
         return
+
+
+def _retire_started(task: asyncio.Task[Zygote]) -> None:
+    if _alive(task):
+        task.result().retire()
 
 
 def _alive(task: asyncio.Task[Zygote]) -> bool:

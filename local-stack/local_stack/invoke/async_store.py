@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, fields, replace
 from typing import TYPE_CHECKING, Protocol
@@ -73,12 +74,17 @@ class AsyncStore:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return self._read()
-        except sqlite3.DatabaseError:
-            aside = self._path.with_suffix(".damaged")
-            _LOGGER.exception("events in %s cannot be read: kept as %s", self._path, aside.name)
+        except sqlite3.DatabaseError as error:
             self._disconnect()
-            self._path.replace(aside)
-            self._forget_companions()
+            if not _is_damage(error):
+                msg = f"asynchronous events in {self._path} cannot be read: {error}"
+                raise RuntimeFailed(msg) from error
+            stamp = f"{self._path.stem}.damaged-{uuid.uuid4().hex[:8]}"
+            _LOGGER.exception("events in %s cannot be read: kept as %s", self._path, stamp)
+            for suffix in ("", "-wal", "-shm"):  # who recovers it by hand needs all of it
+                part = self._path.with_name(self._path.name + suffix)
+                if part.exists():
+                    part.replace(self._path.with_name(stamp + suffix))
             return self._read()
 
     def take_over(self, other: AsyncStore, first_id: int) -> list[Event]:
@@ -187,7 +193,8 @@ class AsyncStore:
         connection = self._connected()
         events = [Event(*row) for row in connection.execute(_READ)]
         if not events:
-            connection.execute("VACUUM")  # a burst leaves a large file of free pages
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk: another time
+                connection.execute("VACUUM")  # a burst leaves a large file of free pages
         return events
 
     def _connected(self) -> sqlite3.Connection:
@@ -212,6 +219,17 @@ class AsyncStore:
     def _forget_companions(self) -> None:
         for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is wrong, not the moment: locked, a full disk, no permission."""
+    code = getattr(error, "sqlite_errorcode", None)
+    # Without a code it is Python that objects: another schema.
+    return code is None or code & 0xFF in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+    )
 
 
 def open_stores(folder: Path, index: int, replicas: int) -> tuple[AsyncStore, list[Event]]:

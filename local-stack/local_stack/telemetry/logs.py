@@ -9,6 +9,8 @@ its END line.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+_LOGGER = logging.getLogger(__name__)
 TAIL_BYTES_MAX = 4096  # X-Amz-Log-Result: "the last 4 KB of the execution log" (API_Invoke)
 LINE_BYTES_MAX = 256 * 1024  # a longer line is cut into several, as CloudWatch's events are
 READ_BYTES = 64 * 1024
@@ -36,6 +39,7 @@ class LogFile:
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._flush_due: asyncio.TimerHandle | None = None
+        self._lost = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
         self._size = path.stat().st_size
@@ -60,15 +64,30 @@ class LogFile:
         data = b"".join(self._buffer)
         self._buffer.clear()
         self._buffered = 0
-        if self._size and self._size + len(data) > self._bytes_max:
-            self._rotate()
-        self._file.write(data)
-        self._size += len(data)
+        try:
+            if self._size and self._size + len(data) > self._bytes_max:
+                self._rotate()
+            self._file.write(data)
+        except (OSError, ValueError) as error:  # a full disk; ValueError: it could not be opened
+            self._lose(len(data), error)
+        else:
+            self._size += len(data)
 
     def close(self) -> None:
         """Flush and close."""
         self.flush()
         self._file.close()
+
+    def _lose(self, size: int, error: Exception) -> None:
+        """Lines that cannot be written are gone; whoever invokes must not notice."""
+        if not self._lost:
+            _LOGGER.warning("%s cannot be written, lines are lost: %s", self._path, error)
+        self._lost += size
+        with contextlib.suppress(OSError):
+            self._file.close()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("ab", buffering=0)
+            self._size = self._path.stat().st_size
 
     def _rotate(self) -> None:
         self._file.close()

@@ -91,7 +91,7 @@ class Metrics:
                     total = self._emf[key] = [0.0, 0.0]
                 total[0] += sum(values)
                 total[1] += len(values)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             self.emf_refused.inc()
 
     def text(self) -> str:

@@ -114,8 +114,32 @@ def test_a_damaged_file_is_put_aside_and_named(
 
     asyncio.run(main())
 
-    assert (tmp_path / "host-1.damaged").exists()
-    assert "kept as host-1.damaged" in caplog.text
+    [aside] = tmp_path.glob("host-1.damaged-*")
+    assert aside.read_bytes().startswith(b"this is no database")
+    assert f"kept as {aside.name}" in caplog.text
+
+
+def test_a_file_that_cannot_be_opened_now_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "host-1.sqlite3"
+
+    async def keep_one() -> None:
+        store = AsyncStore(path)
+        store.open()
+        await store.add(EVENT, b"{}")
+        await store.close()
+
+    asyncio.run(keep_one())
+    moved = tmp_path / "elsewhere"
+    path.rename(moved)
+    path.mkdir()  # stands for anything that passes: no permission, a full disk, a lock
+
+    with pytest.raises(RuntimeFailed, match="cannot be read"):
+        AsyncStore(path).open()
+
+    path.rmdir()
+    moved.rename(path)
+    assert [event.request_id for event in AsyncStore(path).open()] == [EVENT.request_id]
+    assert not list(tmp_path.glob("*.damaged*"))
 
 
 def test_the_first_host_takes_over_from_hosts_that_are_no_more(tmp_path: Path) -> None:

@@ -490,3 +490,36 @@ def test_without_time_limits_nothing_is_ended(loop: VirtualTimeLoop) -> None:
 
     assert invocation.done.result().function_error is None
     assert world.zygote.killed == []
+
+
+# --- what surrounds an answer ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", ["drain", "line", "take_tail"])
+def test_an_answer_is_not_lost_with_its_log(
+    world: EnvironmentWorld, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    invocation = world.busy(want_tail=True)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(world.runtime.log, broken, fail)
+    world.environment.responded("one", b"7")
+
+    assert invocation.done.result().payload == b"7"
+
+
+def test_a_timeout_ends_the_process_although_its_log_cannot_be_written(
+    world: EnvironmentWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invocation = world.busy()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(world.runtime.log, "line", fail)
+    world.loop.advance(3.0)
+
+    assert world.error_of(invocation.done.result())["errorType"] == "Sandbox.Timedout"
+    assert world.state() is State.FAILED

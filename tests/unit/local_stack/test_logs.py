@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,6 +75,20 @@ def test_a_lot_is_on_disk_at_once(folder: LogFolder) -> None:
     folder.write(b"x" * 70_000)
 
     assert len(folder.text()) == 70_000
+
+
+def test_a_folder_that_was_removed_is_made_again(
+    folder: LogFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write(b"x" * 70_000)
+    shutil.rmtree(folder.path.parent)
+    folder.file._bytes_max = 1  # so that it has to be rotated
+
+    folder.write(b"lost" * 20_000)
+    folder.write(b"kept" * 20_000)
+
+    assert folder.text() == b"kept" * 20_000
+    assert "lines are lost" in caplog.text
 
 
 def test_closing_loses_nothing(folder: LogFolder) -> None:

@@ -85,6 +85,9 @@ def test_a_document_of_powertools_is_understood(capsys: pytest.CaptureFixture[st
         b'{"_aws": 1}',
         b'{"_aws": {"CloudWatchMetrics": [{}]}}',
         _emf(BetsPlaced="many"),
+        b'{"_aws": {"CloudWatchMetrics": [{"Namespace": "N", "Dimensions": [],'
+        b' "Metrics": [{"Name": "M"}]}]}, "M": ' + b"1" * 400 + b"}",  # no float holds it
+        b'{"_aws": ' + b"[" * 3000 + b"]" * 3000 + b"}",
         _emf(BetsPlaced=None),
         b'{"_aws": {"CloudWatchMetrics": [{"Namespace": "N", "Dimensions": [["gone"]],'
         b' "Metrics": [{"Name": "M"}]}]}, "M": 1}',

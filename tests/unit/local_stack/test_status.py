@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from rich.console import Console
 
 from local_stack.console import functions_table
+from local_stack.parts import Part
 from local_stack.settings import Settings
-from local_stack.status import StackStatus, read_functions, read_notes
+from local_stack.status import StackStatus, _part_status, read_functions, read_notes
+from local_stack.supervisor import ProcessInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,3 +74,25 @@ def test_the_json_has_the_number_of_environments_and_the_notes() -> None:
 
     assert '"environments": 2' in status.as_json()
     assert '"notes"' in status.as_json()
+
+
+@pytest.mark.parametrize(
+    ("manager", "is_ready", "said"),
+    [
+        ("RUNNING", True, "ready"),
+        ("RUNNING", False, "not ready"),
+        ("STARTING", True, "ready"),  # it is called so for a second, however ready it is
+        ("STARTING", False, "starting"),
+        ("STOPPED", True, "stopped"),
+        ("BACKOFF", False, "backing off"),
+    ],
+)
+def test_a_part_is_ready_when_it_answers(
+    tmp_path: Path, manager: str, is_ready: bool, said: str
+) -> None:
+    settings = Settings(project_dir=tmp_path, stack_dir=tmp_path)
+    part = Part("kafka", "Kafka", (), "127.0.0.1:1", lambda: is_ready, tmp_path)
+
+    status = _part_status(settings, part, ProcessInfo(manager, 0, 1.0, ""))
+
+    assert status.state == said

@@ -170,3 +170,13 @@ def test_a_zygote_that_keeps_failing_is_tried_less_and_less_often(
 
     waits = [after - before for before, after in itertools.pairwise(tried_at)]
     assert waits == [0.25, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_link_to_nowhere_in_a_copy_is_passed_over(world: World, tmp_path: Path) -> None:
+    (tmp_path / "idna").mkdir()
+    (tmp_path / "idna" / "gone.py").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "idna" / "round").symlink_to(tmp_path / "idna")
+
+    asyncio.run(world.zygotes.warm_up([_function(tmp_path)]))
+
+    assert [zygote.paths for zygote in world.made] == [(), (str(tmp_path),)]
