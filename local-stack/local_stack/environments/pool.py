@@ -189,6 +189,9 @@ class Pool:
         oldest = clock.monotonic() - self._limits.environment_idle_seconds
         rested = [e for e in self._idle if e.idle_since < oldest and e not in self._provisioned]
         self.retire(rested)
+        self._provisioned.top_up_later(
+            self._failures
+        )  # others may have made room for what is missing
 
     async def close(self) -> None:
         """Refuse what waits, end every environment and wait until all are gone."""

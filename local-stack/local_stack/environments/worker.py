@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 READY_TIMEOUT_S = 30.0
 FORK_TIMEOUT_S = 10.0
+SEND_AGAIN_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,9 @@ class Zygote:
         forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._forks[self._next_id] = forked
         try:
-            socket.send_fds(self._control, [data], list(descriptors))
-            pid = await asyncio.wait_for(forked, FORK_TIMEOUT_S)
+            async with asyncio.timeout(FORK_TIMEOUT_S):
+                await self._send(data, descriptors)
+                pid = await forked
         except (OSError, TimeoutError) as error:
             msg = f"the zygote did not fork: {type(error).__name__} {error}"
             raise RuntimeFailed(msg) from error
@@ -160,6 +162,17 @@ class Zygote:
         else:
             self._exits[pid] = on_exit
         return pid
+
+    async def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
+        """Send a request; many at once fill the socket, and then wait for the zygote."""
+        while self._control is not None:
+            try:
+                socket.send_fds(self._control, [data], list(descriptors))
+            except BlockingIOError:
+                await asyncio.sleep(SEND_AGAIN_S)
+            else:
+                return
+        raise RuntimeFailed("the zygote is gone")
 
     def kill(self, pid: int, sent_signal: signal.Signals = signal.SIGKILL) -> None:
         """Signal an environment and everything it started; a pid that is gone is ignored."""
