@@ -26,6 +26,7 @@ from shared.http_app import BODY_BYTES_MAX
 from shared.outbox import RELAY_LOCK
 from shared.postgres import LOCK_TIMEOUT_MS
 from shared.problems import status_of
+from tests.chaos import table as faults
 from tests.support import described
 
 if TYPE_CHECKING:
@@ -342,3 +343,9 @@ def test_examples_are_as_the_document_describes(example: tuple[Any, ...]) -> Non
     described.check_body(
         body, content["application/problem+json" if problem else "application/json"]
     )
+
+
+def test_the_table_of_faults_is_what_was_recorded() -> None:
+    shown = faults.PAGE.read_text().partition(faults.BEGIN)[2].partition(faults.END)[0]
+
+    assert shown.strip() == faults.render().strip(), "run: make chaos"
