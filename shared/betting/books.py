@@ -132,12 +132,16 @@ SELECT broken.count, wrong.count, unpaid.count, idle.count FROM broken, wrong, u
 """  # noqa: S608 - a constant of ours
 
 _REMEMBER: LiteralString = """
-INSERT INTO reconciliation (verified_to, resent_at, report)
-VALUES (%(verified_to)s, %(resent_at)s, %(report)s::jsonb)
+INSERT INTO reconciliation (verified_to, report)
+VALUES (%(verified_to)s, %(report)s::jsonb)
 ON CONFLICT (is_only) DO UPDATE SET
     verified_to = greatest(reconciliation.verified_to, excluded.verified_to),
-    resent_at = coalesce(excluded.resent_at, reconciliation.resent_at),
     checked_at = now(), report = excluded.report
+"""
+
+_RESENT: LiteralString = """
+INSERT INTO reconciliation (resent_at) VALUES (clock_timestamp())
+ON CONFLICT (is_only) DO UPDATE SET resent_at = excluded.resent_at
 """
 
 
@@ -165,13 +169,17 @@ def remember(
     report: dict[str, Any],
     *,
     verified_to: datetime | None,
-    resent_at: datetime | None,
 ) -> None:
     """Leave what the next run needs; what was verified is never taken back."""
     conn.execute(
         _REMEMBER,
-        {"verified_to": verified_to, "resent_at": resent_at, "report": json.dumps(report)},
+        {"verified_to": verified_to, "report": json.dumps(report)},
     )
+
+
+def note_resent(conn: Connection) -> None:
+    """Remember that missing bets were announced again just now."""
+    conn.execute(_RESENT)
 
 
 def chunk(conn: Connection, span: Span, bets_max: int) -> Span:

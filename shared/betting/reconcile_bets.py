@@ -34,6 +34,7 @@ RESENT_BETS_MAX = 5_000  # a run; the next one goes on
 REMOVED_ROWS_MAX = 1_000
 # What was announced again gets this long to arrive before it is announced once more.
 RESEND_PAUSE = timedelta(seconds=30)
+STUCK = timedelta(seconds=5)  # the relay empties the outbox several times a second, or is stuck
 IDS_LOGGED_MAX = 5
 NO_FAULTS = BookFaults(0, 0, 0, 0)
 # An insert takes 20 ms from the table to its aggregates; a difference that lasts is another thing.
@@ -63,6 +64,7 @@ class Reconciliation(TypedDict):
     double: int
     removed: int
     unknown: int
+    different: int
     aggregatesMended: int
     bookFaults: dict[str, int]
 
@@ -82,6 +84,7 @@ class _Run:
     double: int = 0
     removed: int = 0
     unknown: int = 0
+    different: int = 0
     mended: int = 0
     faults: BookFaults = field(default_factory=lambda: NO_FAULTS)
     verified_to: datetime | None = None
@@ -108,7 +111,6 @@ def reconcile_bets(command: ReconcileBets, context: InvocationContext) -> Reconc
                 dict(report),
                 # Looking back does not say that what came since is right.
                 verified_to=run.verified_to if since is None else None,
-                resent_at=books.remembered(conn).now if run.resent else None,
             )
         finally:
             if not conn.closed:
@@ -127,8 +129,11 @@ def _begin(conn: Connection, since: datetime | None, *, repair: bool) -> _Run:
     if progress is not None:
         until = min(until, progress)
     oldest = known.now - timedelta(seconds=settings.window_s)
-    start = since or max(known.verified_to or oldest, oldest)
-    may_resend = known.resent_at is None or known.now - known.resent_at >= RESEND_PAUSE
+    start = since or known.verified_to or oldest
+    paused = known.resent_at is not None and known.now - known.resent_at < RESEND_PAUSE
+    # With the broker away, what was announced again has not left yet.
+    stuck = known.oldest_waiting is not None and known.now - known.oldest_waiting > STUCK
+    may_resend = not paused and not stuck
     return _Run(start, max(start, until), repair=repair, may_resend=may_resend)
 
 
@@ -162,6 +167,9 @@ def _verify_span(conn: Connection, run: _Run, span: Span) -> bool:
     unknown = tokens.keys() - set(known)
     run.unknown += len(unknown)
     _note(run, "unknown", sorted(unknown))
+    if tokens.keys() == set(known) and all(len(each) == 1 for each in tokens.values()):
+        # The same bets, each once: something else about them differs, or they arrived meanwhile.
+        run.different += books.digest(conn, span) != stored_bets.digest(span)
     return False
 
 
@@ -170,14 +178,18 @@ def _mend_missing(conn: Connection, run: _Run, missing: list[UUID]) -> None:
     _note(run, "missing", missing)
     chosen = missing[: RESENT_BETS_MAX - run.resent]
     if run.repair and run.may_resend and chosen:
-        run.resent += announce_again(conn, chosen, invocation().request_id)
+        with conn.transaction():  # or a run that fails later would forget that it did
+            run.resent += announce_again(conn, chosen, invocation().request_id)
+            books.note_resent(conn)
 
 
 def _mend_double(run: _Run, span: Span, doubles: dict[UUID, list[UUID]]) -> None:
     extra = [(bet_id, token) for bet_id, tokens in doubles.items() for token in tokens[1:]]
     run.double += len(extra)
     _note(run, "double", list(doubles))
-    chosen = extra[: REMOVED_ROWS_MAX - run.removed]
+    # Rows of one insert cannot be told apart: removing one would remove the other.
+    removable = [(bet_id, token) for bet_id, token in extra if token != doubles[bet_id][0]]
+    chosen = removable[: REMOVED_ROWS_MAX - run.removed]
     if run.repair and chosen:
         stored_bets.remove(span, chosen)
         run.removed += len(chosen)
@@ -201,7 +213,8 @@ def _verify_aggregates(run: _Run) -> None:
 
 
 def _report(run: _Run) -> Reconciliation:
-    found = run.missing + run.double + run.unknown + run.mended + run.faults.total
+    found = run.missing + run.double + run.unknown + run.different + run.mended
+    found += run.faults.total
     return {
         "verdict": _verdict(run, found),
         "balanced": found == 0,
@@ -215,6 +228,7 @@ def _report(run: _Run) -> Reconciliation:
         "double": run.double,
         "removed": run.removed,
         "unknown": run.unknown,
+        "different": run.different,
         "aggregatesMended": run.mended if run.repair else 0,
         "bookFaults": run.faults._asdict(),
     }
@@ -228,6 +242,7 @@ def _verdict(run: _Run, found: int) -> str:
         (run.missing, f"missing in ClickHouse ({run.resent} announced again)"),
         (run.double, f"double in ClickHouse ({run.removed} rows removed)"),
         (run.unknown, "in ClickHouse and in no book"),
+        (run.different, "spans with other amounts in ClickHouse, for a person to look at"),
         (run.mended, "periods of aggregates wrong"),
         (run.faults.total, "faults in the books, for a person to look at"),
     ]
@@ -248,6 +263,7 @@ def _busy() -> Reconciliation:
         "double": 0,
         "removed": 0,
         "unknown": 0,
+        "different": 0,
         "aggregatesMended": 0,
         "bookFaults": NO_FAULTS._asdict(),
     }

@@ -37,16 +37,20 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> LineDict:
-    loader.flatten_mapping(node)
-    result = LineDict(line=node.start_mark.line + 1)
-    for key_node, value_node in node.value:
+    own: set[str] = set()
+    for key_node, _ in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             raise TemplateError("a key is a text", where=f"{loader.name}:{line}")
-        key = key_node.value  # as written: an account number, or `on`, is a text here
-        if key in result:
-            msg = f"duplicate key {key!r}"
+        if key_node.value in own:
+            msg = f"duplicate key {key_node.value!r}"
             raise TemplateError(msg, where=f"{loader.name}:{line}")
+        own.add(key_node.value)
+    loader.flatten_mapping(node)  # what `<<` merges in comes first, so own keys win
+    result = LineDict(line=node.start_mark.line + 1)
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        key = key_node.value  # as written: an account number, or `on`, is a text here
         result[key] = loader.construct_object(value_node, deep=True)
         result.key_lines[key] = line
     return result

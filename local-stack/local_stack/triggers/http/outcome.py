@@ -106,7 +106,7 @@ def _response(
 def _status(value: Any) -> int:
     try:
         status = int(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         msg = f"statusCode {value!r} is not a number"
         raise MalformedResult(msg) from error
     if not 200 <= status <= 599:  # 1xx would leave the client waiting for the real answer

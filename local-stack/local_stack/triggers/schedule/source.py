@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 from zoneinfo import ZoneInfo
 
@@ -99,12 +100,11 @@ async def _rate_ticks(schedule: Schedule, rate: Rate) -> AsyncIterator[datetime]
 async def _cron_ticks(schedule: Schedule, cron: Cron) -> AsyncIterator[datetime]:
     zone = ZoneInfo(schedule.timezone)
     last = clock.now()
+    if schedule.starts is not None:
+        last = max(last, schedule.starts - timedelta(microseconds=1))
     while (due := cron.next_after(last, zone)) is not None:
         if schedule.ends is not None and due > schedule.ends:
             return
-        if schedule.starts is not None and due < schedule.starts:
-            last = due
-            continue
         await _sleep_until(due)
         last = max(due, clock.now())
         yield due
