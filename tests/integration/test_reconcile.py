@@ -219,6 +219,38 @@ def test_an_aggregate_that_differs_from_its_table_is_mended(
     assert reconcile()["aggregatesMended"] == 0
 
 
+def test_other_amounts_in_clickhouse_are_told(
+    database: BettingDatabase, user: str, analytics: Client
+) -> None:
+    place(database, user, 3)
+    sink(database)
+    analytics.command(
+        "ALTER TABLE bet_events UPDATE amount = amount + 1 WHERE amount = 10"
+        " SETTINGS mutations_sync = 1"
+    )
+
+    report = reconcile()
+
+    assert (report["missing"], report["double"], report["unknown"]) == (0, 0, 0)
+    assert (report["different"], report["balanced"]) == (1, False)
+    assert "other amounts" in report["verdict"]
+
+
+def test_two_rows_of_one_insert_are_told_and_both_stay(
+    database: BettingDatabase, user: str, analytics: Client
+) -> None:
+    place(database, user, 1)
+    sink(database)
+    analytics.command(
+        "INSERT INTO bet_events SELECT * FROM bet_events SETTINGS insert_deduplicate = 0"
+    )
+
+    report = reconcile()
+
+    assert (report["double"], report["removed"]) == (1, 0)
+    assert stored(analytics)[0] == 2
+
+
 def test_a_bet_that_no_book_knows_is_told_and_left_alone(
     database: BettingDatabase, user: str, analytics: Client
 ) -> None:
@@ -344,6 +376,7 @@ def test_one_run_at_a_time(database: BettingDatabase) -> None:
     with psycopg.connect(database.url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [books.RECONCILE_LOCK])
         assert reconcile()["busy"] is True
+        other.execute("SELECT pg_advisory_unlock(%s)", [books.RECONCILE_LOCK])
 
     assert reconcile()["busy"] is False
 

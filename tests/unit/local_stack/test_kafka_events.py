@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_stack.triggers.kafka import source
 from local_stack.triggers.kafka.event import build_event
 from local_stack.triggers.kafka.outcome import failed_offsets
 from local_stack.triggers.kafka.retry import BASE_S, DELAY_S_MAX, delay_s
@@ -165,3 +167,18 @@ def test_delays_double_up_to_a_bound() -> None:
 def test_half_of_a_delay_is_certain(attempt: int, jitter: float) -> None:
     assert delay_s(attempt, 0.0) == pytest.approx(delay_s(attempt, 1.0) / 2)
     assert BASE_S / 2 <= delay_s(attempt, jitter) <= DELAY_S_MAX
+
+
+def test_a_header_without_a_value_has_an_empty_one() -> None:
+    raw = SimpleNamespace(
+        topic="t",
+        partition=0,
+        offset=1,
+        timestamp=2,
+        timestamp_type=0,
+        key=None,
+        value=b"v",
+        headers=[("trace", None), ("kind", b"k")],
+    )
+
+    assert list(source._record(raw).headers) == [("trace", b""), ("kind", b"k")]
