@@ -229,28 +229,6 @@ def test_what_the_filters_keep_out_is_committed_and_counted(kafka_server: Broker
     run(test)
 
 
-def test_a_rebalance_loses_nothing_that_waits_or_is_under_way(kafka_server: Broker) -> None:
-    topic = Topic(kafka_server)
-    for partition in range(3):
-        topic.produce(partition, *[b"v"] * 40)
-
-    async def test(function: Function) -> None:
-        function.go.clear()
-        source = topic.source(batch_size=5)
-        async with polling(source, function):
-            await eventually(lambda: len(function.batches) == 3, "each partition is under way")
-            other = Function()
-            other.go.clear()
-            async with polling(source, other):
-                await eventually(lambda: other.batches, "another one has joined the group")
-                function.go.set()
-                other.go.set()
-                every = {place for n in range(3) for place in places_of(n, range(40))}
-                await eventually(lambda: {*function.done, *other.done} >= every, "all are done")
-
-    run(test)
-
-
 def test_an_msk_mapping_gets_the_event_of_msk(kafka_server: Broker) -> None:
     topic = Topic(kafka_server)
     topic.produce(0, b"v")

@@ -76,7 +76,6 @@ class KafkaPoller:
         self._assigned: set[TopicPartition] = set()
         self._to_commit: dict[TopicPartition, OffsetAndMetadata] = {}
         self._to_seek: set[TopicPartition] = set()
-        self._in_doubt: set[TopicPartition] = set()  # taken away, and perhaps given back
         self._consumer: KafkaConsumer | None = None
         self._assigned_at = self._stopped_at = self._drain_until = self._looked_at = 0.0
 
@@ -119,9 +118,7 @@ class KafkaPoller:
 
     def _lost(self) -> None:
         self._consumer = None
-        while not self._changes.empty():
-            self._changes.get_nowait()
-        self._in_doubt = set()
+        self._take_changes()
         self._revoked(set(self._assigned))
 
     def _session(self) -> None:
@@ -144,10 +141,9 @@ class KafkaPoller:
                     if filtered:
                         self._metrics.filtered(filtered)
                 self._settle()
-                if not self._in_doubt:
-                    self._commit(consumer)
-                    while (batch := self._batcher.next_batch(now)) is not None:
-                        asyncio.run_coroutine_threadsafe(self._process(batch), self._loop)
+                self._commit(consumer)
+                while (batch := self._batcher.next_batch(now)) is not None:
+                    asyncio.run_coroutine_threadsafe(self._process(batch), self._loop)
                 paused = self._pause_full(consumer, paused)
                 self._look(consumer, now)
             self._finish(consumer)
@@ -275,23 +271,12 @@ class KafkaPoller:
         self._commit(consumer)
 
     def _take_changes(self) -> None:
-        """Follow the group.
-
-        A rebalance takes everything away before it says what stays. The library goes on reading
-        what stays where it was, so its account is kept too; until it is known, nothing is handed
-        out or committed.
-        """
         while not self._changes.empty():
             is_ours, partitions = self._changes.get_nowait()
-            if not is_ours:
-                self._in_doubt |= partitions & self._assigned
-                continue
-            self._revoked(self._in_doubt - partitions)
-            stays, self._in_doubt = self._in_doubt & partitions, set()
-            if self._source.starting_position == "AT_TIMESTAMP" and stays:
-                assert self._consumer is not None
-                self._consumer.resume(*stays)  # `assigned` paused all of them
-            self._take(set(partitions) - self._assigned)
+            if is_ours:
+                self._take(set(partitions))
+            else:
+                self._revoked(set(partitions))
 
     def _take(self, partitions: set[TopicPartition]) -> None:
         self._assigned |= partitions
